@@ -1,0 +1,330 @@
+"""How good tracks are: TAP-Vid, JHMDB joints, re-detection, calibration, and their mean.
+
+TAP-Vid (Doersch et al. 2022) and re-detection positions are pixels of a 256x256 image: rescale
+first (`geometry.rescale`). Arrays are numpy, [N, T, ...] for one video or [B, N, T, ...] for
+several; results are numbers for one video, [B] for several. Shares are 0..1.
+
+A score with nothing to judge is NaN, never 0 or 1; `mean` leaves it out, counts it and names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tapnet.structs import check_shapes
+
+QueryMode = Literal["first", "strided"]
+Score = float | np.ndarray
+
+THRESHOLDS = (1, 2, 4, 8, 16)  # pixels at 256x256
+GAPS = (1, 4, 16, 64, 256)  # frames
+
+
+def tapvid(
+    query_points: np.ndarray,
+    gt_occluded: np.ndarray,
+    gt_tracks: np.ndarray,
+    pred_occluded: np.ndarray,
+    pred_tracks: np.ndarray,
+    query_mode: QueryMode,
+    *,
+    trackwise: bool = False,
+    annotated: np.ndarray | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[str, Score]:
+    """TAP-Vid scores of a video, under the names of the reference implementation.
+
+    query_points [.. N 3] (t, y, x), *_occluded [.. N T] bool, *_tracks [.. N T 2] (x, y) in pixels
+    of a 256x256 image. `annotated` [.. N T] bool: the entries with a label; no other is judged.
+    `trackwise` gives one score per query, [.. N], instead of one per video.
+
+    `average_pts_within_thresh` (delta_avg) and `pts_within_D`: share of visible points nearer than
+    D pixels, whatever their predicted flag. `average_jaccard` (AJ) and `jaccard_D`: true positives
+    / (visible + false positives). `occlusion_accuracy` (OA): share of right flags.
+    """
+    check_tracks(gt_occluded, gt_tracks, pred_occluded, pred_tracks, annotated)
+    axes = (-1,) if trackwise else (-2, -1)
+    judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode)
+    if annotated is not None:
+        judged = judged & annotated
+    distance = squared_distance(pred_tracks, gt_tracks)
+    return _tapvid_scores(judged, gt_occluded, pred_occluded, distance, thresholds, axes)
+
+
+def judged_frames(query_points: np.ndarray, num_frames: int, query_mode: QueryMode) -> np.ndarray:
+    """[.. N T] bool: the frames that count. `first`: after the query's; `strided`: all but it."""
+    query_frame = np.round(query_points[..., :1])  # .5 goes to the even frame, as the reference
+    frames = np.arange(num_frames)
+    if query_mode == "first":
+        return frames > query_frame
+    if query_mode == "strided":
+        return frames != query_frame
+    raise ValueError(f"query_mode: expected 'first' or 'strided', got {query_mode!r}")
+
+
+def squared_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[..] from [.. 2]; NaN, for unlabelled positions, is near nothing."""
+    return np.sum(np.square(a - b), axis=-1)
+
+
+def _tapvid_scores(
+    judged: np.ndarray,
+    gt_occluded: np.ndarray,
+    pred_occluded: np.ndarray,
+    distance: np.ndarray,
+    thresholds: Sequence[float],
+    axes: tuple[int, ...],
+) -> dict[str, Score]:
+    def count(which: np.ndarray) -> np.ndarray:
+        return np.sum(which & judged, axis=axes)
+
+    visible, claimed = ~gt_occluded, ~pred_occluded
+    scores = {"occlusion_accuracy": _share(count(gt_occluded == pred_occluded), count(judged))}
+    for threshold in thresholds:
+        within = distance < np.square(threshold)
+        right = count(visible & within & claimed)
+        wrong = count(claimed & ~(visible & within))
+        scores[f"pts_within_{threshold}"] = _share(count(visible & within), count(visible))
+        scores[f"jaccard_{threshold}"] = _share(right, count(visible) + wrong)
+    for name, part in (("average_jaccard", "jaccard"), ("average_pts_within_thresh", "pts_within")):
+        scores[name] = np.mean([scores[f"{part}_{t}"] for t in thresholds], axis=0)
+    return {name: _plain(score) for name, score in scores.items()}
+
+
+def check_tracks(
+    gt_flags: np.ndarray,
+    gt_tracks: np.ndarray,
+    pred_flags: np.ndarray,
+    pred_tracks: np.ndarray,
+    annotated: np.ndarray | None = None,
+) -> None:
+    """Raises ValueError unless the shapes agree and the flags are bool (a logit is not a flag)."""
+    axes = "B N T" if gt_flags.ndim == 3 else "N T"
+    check_shapes(
+        gt_flags=(gt_flags, axes),
+        gt_tracks=(gt_tracks, f"{axes} 2"),
+        pred_flags=(pred_flags, axes),
+        pred_tracks=(pred_tracks, f"{axes} 2"),
+        annotated=(annotated, axes),
+    )
+    flags = {"gt": gt_flags, "pred": pred_flags, "annotated": annotated}
+    for name, flag in flags.items():
+        if flag is not None and flag.dtype != np.bool_:
+            raise ValueError(
+                f"{name} flags: expected bool, got {flag.dtype}; threshold a logit at 0 first"
+            )
+
+
+def within_object(
+    query_points: np.ndarray,
+    gt_occluded: np.ndarray,
+    gt_tracks: np.ndarray,
+    pred_tracks: np.ndarray,
+    object_area: np.ndarray,
+    query_mode: QueryMode,
+    *,
+    annotated: np.ndarray | None = None,
+    alpha: float = 0.2,
+) -> float:
+    """BADJA's PCK-T of one video: share of visible judged points with an error below
+    `alpha` times the square root of `object_area` [T] (pixels of the frame the points are in).
+    """
+    judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode) & ~gt_occluded
+    if annotated is not None:
+        judged = judged & annotated
+    near = squared_distance(pred_tracks, gt_tracks) < alpha**2 * object_area
+    return float(_share(np.sum(near & judged), np.sum(judged)))
+
+
+# --------------------------------------------------------------------------- JHMDB
+
+
+def pck(
+    videos: Iterable[tuple[np.ndarray, np.ndarray, tuple[int, int]]],
+    *,
+    alphas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
+) -> dict[str, float]:
+    """Percentage of correct keypoints (JHMDB), `PCK@alpha` in 0..100.
+
+    Each video is (predicted [J, T, 2], true [J, T, 2], (height, width)), (x, y) pixels of the
+    original frames; J joints, the same in every video. A joint counts in a video if it is inside
+    the image on frame 0, then on all frames. An error is right up to alpha * 0.6 * the diagonal
+    of the box around the joints that count, frame by frame. Percentages are over all frames and
+    videos per joint, then averaged over joints; a joint that never counts gives 0.
+    """
+    errors: list[np.ndarray] = []
+    counted: list[np.ndarray] = []
+    for index, (predicted, true, size) in enumerate(videos):
+        check_shapes(predicted=(predicted, "J T 2"), true=(true, "J T 2"))
+        if errors and len(true) != len(errors[0]):
+            raise ValueError(
+                f"video {index}: expected {len(errors[0])} joints like the first, got {len(true)}"
+            )
+        error, inside = _joint_errors(predicted, true, size)
+        errors.append(error)
+        counted.append(inside)
+    if not errors:
+        return {f"PCK@{alpha}": float("nan") for alpha in alphas}
+    error, inside = np.concatenate(errors, axis=1), np.concatenate(counted, axis=1)
+    total = np.maximum(inside.sum(axis=1), 1)
+    right = {alpha: (inside & (error <= alpha)).sum(axis=1) for alpha in alphas}
+    return {f"PCK@{alpha}": float(np.mean(100 * right[alpha] / total)) for alpha in alphas}
+
+
+def _joint_errors(
+    predicted: np.ndarray, true: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """[J, T] errors in units of 0.6 box diagonals, and [J, T] whether they count."""
+    height, width = (int(side) for side in size)
+    start = true[:, 0]
+    inside = np.all((start >= 0) & (start < [width, height]), axis=-1)
+    if not inside.any():
+        return np.full(true.shape[:2], np.inf), np.zeros(true.shape[:2], bool)
+    box = np.linalg.norm(np.ptp(true[inside], axis=0), axis=-1)  # [T]
+    distance = np.linalg.norm(predicted - true, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(distance == 0, 0.0, distance / (0.6 * box))
+    return error, np.broadcast_to(inside[:, None], error.shape)
+
+
+# --------------------------------------------------------------------------- re-detection
+
+
+@dataclass(frozen=True)
+class Reappearances:
+    """The frames where points come back: E of them, in the order of their indices."""
+
+    index: tuple[np.ndarray, ...]  # the axes of [.. N T], each [E] int
+    durations: np.ndarray  # [E] int, frames the point was gone
+
+
+def reappearances(gt_visible: np.ndarray, annotated: np.ndarray | None = None) -> Reappearances:
+    """Visible frames right after a gap that is longer than all earlier gaps of the same track.
+
+    gt_visible [.. N T] bool. A gap at the start of the video counts. Where `annotated` is given,
+    frames without a label are passed over, and a gap lasts from its first label as occluded: the
+    time that the point is known to have been gone.
+    """
+    known = np.ones_like(gt_visible) if annotated is None else annotated
+    flat_visible = gt_visible.reshape(-1, gt_visible.shape[-1])
+    flat_known = known.reshape(flat_visible.shape)
+    gaps = np.zeros(flat_visible.shape, np.int64)
+    gone_since = np.full(len(flat_visible), -1)
+    longest = np.zeros(len(flat_visible), np.int64)
+    for t in range(flat_visible.shape[-1]):
+        back = flat_known[:, t] & flat_visible[:, t] & (gone_since >= 0)
+        gap = np.where(back, t - gone_since, 0)
+        gaps[:, t] = np.where(gap > longest, gap, 0)
+        longest = np.maximum(longest, gap)
+        hidden = flat_known[:, t] & ~flat_visible[:, t]
+        gone_since[hidden & (gone_since < 0)] = t
+        gone_since[flat_known[:, t] & flat_visible[:, t]] = -1
+    durations = gaps.reshape(gt_visible.shape)
+    index = np.nonzero(durations)
+    return Reappearances(index, durations[index])
+
+
+def redetection(
+    gt_visible: np.ndarray,
+    gt_tracks: np.ndarray,
+    pred_visible: np.ndarray,
+    pred_tracks: np.ndarray,
+    *,
+    annotated: np.ndarray | None = None,
+    dist_thresholds: Sequence[float] = THRESHOLDS,
+    d_min_thresholds: Sequence[int] = GAPS,
+) -> dict[str, float]:
+    """Re-detection Jaccard (AJ_RD): how well points are found again after an occlusion.
+
+    *_visible [.. N T] bool, *_tracks [.. N T 2] (x, y) in pixels of a 256x256 image. Each
+    reappearance is scored by the Jaccard index over the frames from it to the end, positions right
+    up to and including the threshold. `AJ_RD_D{d}_dmin{m}`: mean over the reappearances after at
+    least m frames; `AJ_RD_dmin{m}`: mean over d; `AJ_RD`: mean over m. NaN where none are.
+    """
+    check_tracks(gt_visible, gt_tracks, pred_visible, pred_tracks, annotated)
+    events = reappearances(gt_visible, annotated)
+    distance = np.sqrt(squared_distance(pred_tracks, gt_tracks))
+    known = np.ones_like(gt_visible) if annotated is None else annotated
+    jaccard = {
+        threshold: _jaccard_to_the_end(
+            gt_visible & known, pred_visible & known, distance <= threshold, events.index
+        )
+        for threshold in dist_thresholds
+    }
+    scores: dict[str, float] = {}
+    for m in d_min_thresholds:
+        chosen = events.durations >= m
+        parts = {f"AJ_RD_D{d}_dmin{m}": _nanmean(jaccard[d][chosen]) for d in dist_thresholds}
+        scores |= {**parts, f"AJ_RD_dmin{m}": _nanmean(list(parts.values()))}
+    scores["AJ_RD"] = _nanmean([scores[f"AJ_RD_dmin{m}"] for m in d_min_thresholds])
+    return scores
+
+
+def _jaccard_to_the_end(
+    visible: np.ndarray, claimed: np.ndarray, within: np.ndarray, index: tuple[np.ndarray, ...]
+) -> np.ndarray:
+    """[E] Jaccard index over the frames from each `index` to the last."""
+
+    def count(which: np.ndarray) -> np.ndarray:
+        return np.cumsum(which[..., ::-1], axis=-1)[..., ::-1][index]
+
+    right = visible & within & claimed
+    return _share(count(right), count(visible) + count(claimed & ~right))
+
+
+# --------------------------------------------------------------------------- calibration, means
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error, 0..1: how far confidence is from the share that is right.
+
+    confidence in 0..1 and right bool, of equal shape. NaN without entries.
+    """
+    check_shapes(confidence=(confidence.ravel(), "E"), right=(right.ravel(), "E"))
+    if not confidence.size:
+        return float("nan")
+    place = np.clip((confidence.ravel() * bins).astype(int), 0, bins - 1)
+    gap = np.bincount(place, confidence.ravel() - right.ravel(), minlength=bins)
+    return float(np.abs(gap).sum() / confidence.size)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over videos, and the videos that had nothing to judge."""
+
+    value: float  # NaN if no video had a score
+    count: int
+    left_out: tuple[str, ...]  # names of the videos without a score
+
+
+def mean(rows: Mapping[str, Mapping[str, float]]) -> dict[str, Mean]:
+    """Plain mean over videos of each score; rows are {video name: {score name: value}}.
+
+    A video whose score is NaN or absent is left out of that mean, counted and named.
+    """
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    means = {}
+    for name in names:
+        values = {video: row.get(name, float("nan")) for video, row in rows.items()}
+        missing = tuple(video for video, value in values.items() if np.isnan(value))
+        means[name] = Mean(_nanmean(list(values.values())), len(values) - len(missing), missing)
+    return means
+
+
+def _nanmean(values: np.ndarray | Sequence[float]) -> float:
+    found = np.asarray(values, float)
+    found = found[~np.isnan(found)]
+    return float(found.mean()) if found.size else float("nan")
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(part / np.asarray(whole, float))
+
+
+def _plain(score: np.ndarray) -> Score:
+    return float(score) if np.ndim(score) == 0 else score
