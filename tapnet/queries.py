@@ -161,7 +161,7 @@ def check(points: Any, size: tuple[int, int], num_frames: int | None = None) -> 
             f"points: expected [N, 3], rows of t,y,x, got {list(rows.shape)}; one row per point"
         )
     height, width = size
-    finite: np.ndarray = np.isfinite(rows).all(axis=1)
+    finite = np.all(np.isfinite(rows), axis=1)
     _refuse(rows, ~finite, "finite numbers")
     t, y, x = rows[:, 0], rows[:, 1], rows[:, 2]
     outside = (y < 0) | (y > height) | (x < 0) | (x > width)
