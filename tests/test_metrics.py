@@ -47,7 +47,7 @@ def test_scores_of_one_point_are_those_counted_by_hand() -> None:
 
 
 def test_a_point_exactly_at_the_threshold_is_not_within_it() -> None:
-    found = score(pred_tracks=TRUE + (2.0, 0.0))
+    found = score(pred_tracks=np.add(TRUE, (2.0, 0.0)))
     assert found["pts_within_2"] == 0
     assert found["pts_within_4"] == 1
 
@@ -105,7 +105,7 @@ def test_thresholds_name_their_scores() -> None:
 
 def test_trackwise_scores_do_not_depend_on_the_other_tracks() -> None:
     pair = {
-        "query_points": np.concatenate([QUERY, QUERY + (3, 0, 0)]),
+        "query_points": np.concatenate([QUERY, np.add(QUERY, (3, 0, 0))]),
         "gt_occluded": np.concatenate([GONE, GONE]),
         "gt_tracks": np.concatenate([TRUE, TRUE]),
         "pred_occluded": np.concatenate([SAID_GONE, GONE]),
@@ -161,7 +161,7 @@ def test_pck_refuses_videos_with_other_joints() -> None:
 
 def test_within_object_compares_with_the_root_of_the_area() -> None:
     area = np.array([100.0, 100, 100, 100, 400, 100])  # limits 2 2 2 2 4 2
-    shifted = TRUE + (3.0, 0.0)
+    shifted = np.add(TRUE, (3.0, 0.0))
     found = metrics.within_object(QUERY, GONE, TRUE, shifted, area, "first")
     assert found == 1 / 3  # frames 2, 4, 5 are judged
     wide = metrics.within_object(QUERY, GONE, TRUE, shifted, area, "first", alpha=0.31)

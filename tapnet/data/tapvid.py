@@ -1,0 +1,233 @@
+"""The pickles of TAP-Vid (Doersch et al. 2022): DAVIS, RGB-Stacking, Kinetics, RoboTAP and kin.
+
+One file holds a dict {clip name: clip} or a list of clips; a folder holds such files as shards. A
+clip is a dict of
+
+    video      [T, H, W, 3] uint8, or T encoded images (JPEG or PNG byte strings)
+    points     [N, T, 2] (x, y) as shares of (width, height)
+    occluded   [N, T] bool
+    annotated  [N, T] bool, optional: the entries a person labelled; nothing is known of the others
+    has_occlusion_labels  bool, optional: False where only positions were labelled
+    object_area  [T], optional: pixels the object covers in the frames as stored (BADJA)
+
+and of other keys, which are ignored. Files are read by `files.load_pickle`, which runs nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tapnet import queries
+from tapnet.files import load_pickle, replacing
+from tapnet.metrics import QueryMode
+from tapnet.structs import Example
+
+LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled video, its frames still as they are stored."""
+
+    name: str
+    frames: np.ndarray | Sequence[bytes]  # [T, H, W, 3] uint8, or T encoded images
+    points: np.ndarray  # [N, T, 2] (x, y) as shares of (width, height)
+    occluded: np.ndarray  # [N, T] bool
+    annotated: np.ndarray | None = None  # [N, T] bool; None = all
+    has_occlusion_labels: bool = True
+    object_area: np.ndarray | None = None  # [T] pixels of the stored frames
+    source: str = ""  # the file and the place in it, for messages
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    def video(self) -> np.ndarray:
+        """[T, H, W, 3] uint8, decoded now. ValueError names the file and the damaged frame."""
+        if isinstance(self.frames, np.ndarray) and self.frames.dtype == np.uint8:
+            return self.frames
+        images = [
+            _decode(image, f"{self.source}, frame {t}") for t, image in enumerate(self.frames)
+        ]
+        sizes = {image.shape for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"{self.source}: expected frames of one size, got {sorted(s[:2] for s in sizes)}"
+            )
+        return np.stack(images)
+
+    def queries(
+        self, size: tuple[int, int], query_mode: QueryMode = "first", stride: int = 5
+    ) -> queries.Queries:
+        """What to ask of this clip, in pixels of the video at `size` (height, width)."""
+        points = self.points * np.array([size[1], size[0]], np.float64)
+        if query_mode == "first":
+            return queries.first(points, self.occluded, self.annotated)
+        if query_mode == "strided":
+            return queries.strided(points, self.occluded, self.annotated, stride=stride)
+        raise ValueError(f"query_mode: expected 'first' or 'strided', got {query_mode!r}")
+
+    def example(self, query_mode: QueryMode = "first", stride: int = 5) -> Example:
+        """The decoded video, its queries and their tracks, in its own pixels."""
+        video = self.video()
+        asked = self.queries((video.shape[1], video.shape[2]), query_mode, stride)
+        return Example(
+            self.name,
+            video,
+            asked.query_points,
+            asked.target_points,
+            asked.occluded,
+            asked.trackgroup if query_mode == "strided" else None,
+            asked.annotated,
+        )
+
+
+def files(path: str | Path) -> list[Path]:
+    """The pickles of a dataset: the file itself, or the `.pkl` files of a folder, by name."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; expected a TAP-Vid pickle")
+    if path.is_file():
+        return [path]
+    found = sorted(path.glob("*.pkl"))
+    if not found:
+        raise FileNotFoundError(f"{path}: expected a folder of .pkl files, got none in it")
+    return found
+
+
+def read(path: str | Path) -> Iterator[Clip]:
+    """The clips of a pickle, or of a folder of them, one file in memory at a time.
+
+    Clips of a list are named by file and place: `0003_of_0010-0017`. Raises FileNotFoundError, or
+    ValueError naming the file, the clip, what was expected and what came.
+    """
+    seen: set[str] = set()
+    for file in files(path):
+        for name, content in _named(file, load_pickle(file)):
+            if name in seen:
+                raise ValueError(f"{file}: expected clips of different names, got {name!r} twice")
+            seen.add(name)
+            yield _clip(name, content, f"{file}, clip {name!r}")
+
+
+def examples(
+    path: str | Path, query_mode: QueryMode = "first", stride: int = 5
+) -> Iterator[Example]:
+    """`read`, decoded and with queries: one video in memory at a time, in its own pixels."""
+    for clip in read(path):
+        yield clip.example(query_mode, stride)
+
+
+def write(path: str | Path, examples: Iterable[Example]) -> None:
+    """Write examples as a pickle {name: clip} in the layout of TAP-Vid-DAVIS, whole or not at all.
+
+    Tracks asked several times (`trackgroup`) are written once. Raises ValueError on equal names.
+    """
+    clips: dict[str, dict[str, np.ndarray]] = {}
+    for example in examples:
+        if example.name in clips:
+            raise ValueError(f"{path}: expected examples of different names, got {example.name!r}")
+        clips[example.name] = _stored(example)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(clips, file, protocol=4)
+
+
+def _stored(example: Example) -> dict[str, np.ndarray]:
+    rows: Any = slice(None)
+    if example.trackgroup is not None:
+        rows = np.unique(example.trackgroup, return_index=True)[1]
+    height, width = example.size
+    clip = {
+        "video": example.video,
+        "points": example.target_points[rows] / np.array([width, height], np.float64),
+        "occluded": example.occluded[rows],
+    }
+    return clip if example.annotated is None else clip | {"annotated": example.annotated[rows]}
+
+
+# --------------------------------------------------------------------------- checks
+
+
+def _named(file: Path, content: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(content, Mapping):
+        yield from ((str(name), clip) for name, clip in content.items())
+    elif isinstance(content, list | tuple):
+        yield from ((f"{file.stem}-{i:04d}", clip) for i, clip in enumerate(content))
+    else:
+        raise ValueError(f"{file}: expected {LAYOUT}, got {type(content).__name__}")
+
+
+def _clip(name: str, content: Any, source: str) -> Clip:
+    if not isinstance(content, Mapping) or not {"video", "points", "occluded"} <= content.keys():
+        came = list(content) if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(f"{source}: expected {LAYOUT}, got {came}")
+    frames = content["video"]
+    _check_frames(frames, source)
+    points = _array(content, "points", (None, len(frames), 2), source)
+    labels = (points.shape[0], len(frames))
+    occluded = _array(content, "occluded", labels, source).astype(bool)
+    annotated, area = content.get("annotated"), content.get("object_area")
+    known = None if annotated is None else _array(content, "annotated", labels, source).astype(bool)
+    visible = points[~occluded if known is None else ~occluded & known]
+    if points.dtype.kind != "f" or (visible.size and not np.abs(visible).max() < 2):
+        raise ValueError(
+            f"{source}: points: expected floats, shares of (width, height) in 0..1, got "
+            f"{points.dtype} up to {np.abs(visible).max(initial=0):g}; divide pixels by the size"
+        )
+    return Clip(
+        name,
+        frames,
+        points,
+        occluded,
+        known,
+        bool(content.get("has_occlusion_labels", True)),
+        None if area is None else _array(content, "object_area", labels[1:], source),
+        source,
+    )
+
+
+def _check_frames(frames: Any, source: str) -> None:
+    if isinstance(frames, np.ndarray) and frames.dtype == np.uint8:
+        if frames.ndim == 4 and frames.shape[-1] == 3:
+            return
+        came = f"uint8 {list(frames.shape)}"
+    elif isinstance(frames, np.ndarray | list | tuple) and len(frames):
+        if all(isinstance(frame, bytes) for frame in frames):
+            return
+        came = f"{type(frames).__name__} of {type(frames[0]).__name__}"
+    else:
+        came = type(frames).__name__
+    raise ValueError(
+        f"{source}: video: expected uint8 [T, H, W, 3] or a list of JPEG bytes, got {came}"
+    )
+
+
+def _array(
+    content: Mapping[str, Any], key: str, shape: tuple[int | None, ...], source: str
+) -> np.ndarray:
+    value = np.asarray(content[key])
+    fits = value.ndim == len(shape) and all(
+        expected in (None, size) for expected, size in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        expected = " ".join("N" if size is None else str(size) for size in shape)
+        raise ValueError(f"{source}: {key}: expected [{expected}], got {list(value.shape)}")
+    return value
+
+
+def _decode(image: bytes, source: str) -> np.ndarray:
+    """[H, W, 3] uint8, by pillow as the reference does."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(image)) as opened:
+            return np.asarray(opened.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{source}: expected a JPEG or PNG image, but {error}") from error
