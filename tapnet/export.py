@@ -88,11 +88,11 @@ def _write_npz(tracks: Tracks, path: Path) -> None:
 
 def _read_npz(path: Path) -> Tracks:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in _KEYS if key not in file]
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            missing = [key for key in _KEYS if key not in stored]
             if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(file)}")
-            read = {key: file[key] for key in _KEYS}
+                raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(stored)}")
+            read = {key: stored[key] for key in _KEYS}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a tapnet tracks file: {error}") from error
     height, width = (int(n) for n in read["size"])

@@ -17,6 +17,7 @@ LAYERS = [
         "train",
         "bootstrap",
         "evaluate",
+        "stream",
         "tracker",
         "tracks",
         "checkpoint",
