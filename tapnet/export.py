@@ -6,7 +6,7 @@
 `.csv`  One line per frame and point: frame, point, x, y, visible (0 or 1), confidence. The numbers
         come back bit for bit; frame size, frame rate and query points are not in the file.
 `.pkl`  The layout of TAP-Vid-DAVIS, a dict of one video: `video` [T,H,W,3] uint8, `points`
-        [N,T,2] float32 as shares of (width, height), `occluded` [N,T] bool. Confidence, frame
+        [N,T,2] (x, y) as shares of (width, height), `occluded` [N,T] bool. Confidence, frame
         rate and first frame are not in the file; frames count from 0 again.
 
 Where query points are missing, each point's first visible place stands in for them (its place in
@@ -16,16 +16,18 @@ the first frame if it is never visible).
 from __future__ import annotations
 
 import csv
-import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tapnet.files import load_pickle, replacing
+from tapnet.data import tapvid
+from tapnet.files import replacing
 from tapnet.geometry import xy_to_yx
+from tapnet.structs import Example
 from tapnet.tracks import Tracks
+from tapnet.video import open as open_video
 
 _COLUMNS = ["frame", "point", "x", "y", "visible", "confidence"]
 _KEYS = ["query_points", "xy", "visible", "confidence", "size", "fps", "start"]
@@ -39,9 +41,7 @@ def save(tracks: Tracks, path: str | Path, video: str | Path | np.ndarray | None
     path = Path(path)
     kind = _kind(path)
     if kind == ".pkl":
-        content = _with_frames(tracks, path.stem, video)
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            pickle.dump(content, file, protocol=4)
+        tapvid.write(path, [_example(tracks, path.stem, video)])
         return
     write = _write_npz if kind == ".npz" else _write_csv
     with replacing(path) as temporary:
@@ -151,48 +151,35 @@ def _read_csv(path: Path, size: tuple[int, int]) -> Tracks:
     return Tracks(_first_visible(xy, visible, start), xy, visible, confidence, size, start=start)
 
 
-def _with_frames(
-    tracks: Tracks, name: str, video: str | Path | np.ndarray | None
-) -> dict[str, dict[str, np.ndarray]]:
+def _example(tracks: Tracks, name: str, video: str | Path | np.ndarray | None) -> Example:
+    """The tracks as if they were labels of the frames they are of."""
     if video is None:
         raise ValueError(
             "a TAP-Vid pickle holds the frames too: give the video that was tracked, "
             "as in tracks.save('out.pkl', video)"
         )
-    from tapnet.video import open as open_video
-
     clip = open_video(video)
     if clip.size != tracks.size or len(clip) < tracks.stop:
         raise ValueError(
-            f"the tracks are of a video of {tracks.stop} or more frames of {_words(tracks.size)}, "
-            f"the one given has {len(clip)} of {_words(clip.size)}; give the video that was tracked"
+            f"the tracks are of a video of {tracks.stop} or more frames of {_by(tracks.size)} "
+            f"pixels, the one given has {len(clip)} of {_by(clip.size)}; "
+            "give the video that was tracked"
         )
-    height, width = tracks.size
-    return {
-        name: {
-            "video": clip.read(tracks.start, tracks.stop),
-            "points": tracks.xy / np.array([width, height], np.float32),
-            "occluded": ~tracks.visible,
-        }
-    }
+    frames = clip.read(tracks.start, tracks.stop)
+    asked = tracks.query_points - np.array([tracks.start, 0, 0], np.float32)
+    return Example(name, frames, asked, tracks.xy, ~tracks.visible)
 
 
 def _read_pickle(path: Path) -> Tracks:
-    content = load_pickle(path)
-    videos = list(content.values()) if isinstance(content, dict) else []
-    if len(videos) != 1:
+    clips = list(tapvid.read(path))
+    if len(clips) != 1:
         raise ValueError(
-            f"{path}: expected a dict of one video, as Tracks.save writes, got {len(videos)} "
-            "videos; read a whole benchmark with tapnet.data.tapvid"
+            f"{path}: expected one video, as Tracks.save writes, got {len(clips)}; "
+            "read a whole benchmark with tapnet.data.tapvid"
         )
-    try:
-        height, width = videos[0]["video"].shape[1:3]
-        points, visible = videos[0]["points"], ~videos[0]["occluded"]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected video [T,H,W,3], points and occluded in each video: {error!r}"
-        ) from error
-    xy = (points * np.array([width, height])).astype(np.float32)
+    height, width = clips[0].video().shape[1:3]
+    xy = (clips[0].points * np.array([width, height])).astype(np.float32)
+    visible = ~clips[0].occluded
     confidence = visible.astype(np.float32)
     return Tracks(_first_visible(xy, visible, 0), xy, visible, confidence, (height, width))
 
@@ -206,5 +193,5 @@ def _first_visible(xy: np.ndarray, visible: np.ndarray, start: int) -> np.ndarra
     return np.concatenate([start + first[:, None], yx], axis=1).astype(np.float32)
 
 
-def _words(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]} pixels"
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
