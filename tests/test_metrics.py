@@ -134,6 +134,40 @@ def test_what_is_no_flag_or_does_not_fit_is_refused() -> None:
         score(query_mode="last")
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("query_mode", ["first", "strided"])
+def test_scores_equal_those_of_plain_loops(query_mode: metrics.QueryMode, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_points, n_frames, d = 5, 9, 4
+    t = rng.integers(0, 2 * n_frames - 4, (n_points, 1)) / 2  # some between two frames
+    query_points = np.concatenate([t, np.zeros((n_points, 2))], axis=1)
+    true = rng.integers(0, 256, (n_points, n_frames, 2)).astype(float)
+    predicted = true + rng.integers(-4, 5, true.shape)
+    gone, said_gone, annotated = rng.uniform(size=(3, n_points, n_frames)) < [
+        [[0.4]],
+        [[0.4]],
+        [[0.8]],
+    ]
+    visible = near_visible = right = wrong = 0
+    for n in range(n_points):
+        for frame in range(n_frames):
+            asked = round(query_points[n, 0])
+            early = frame <= asked if query_mode == "first" else frame == asked
+            if early or not annotated[n, frame]:
+                continue
+            (x, y), (u, v) = true[n, frame], predicted[n, frame]
+            near = not gone[n, frame] and (x - u) ** 2 + (y - v) ** 2 < d * d
+            visible += not gone[n, frame]
+            near_visible += near
+            right += near and not said_gone[n, frame]
+            wrong += not near and not said_gone[n, frame]
+    found = metrics.tapvid(
+        *(query_points, gone, true, said_gone, predicted), query_mode, annotated=annotated
+    )
+    assert found["pts_within_4"] == near_visible / visible
+    assert found["jaccard_4"] == right / (visible + wrong)
+
+
 # --------------------------------------------------------------------------- other scores
 
 
