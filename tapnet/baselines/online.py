@@ -68,8 +68,8 @@ class OnlineTracker(ABC, Generic[Memory, Rows]):
     online: bool = True
 
     @abstractmethod
-    def remember(self, gray: np.ndarray, memory: Memory | None) -> Memory:
-        """The memory once `gray` [H, W] uint8 is the last frame seen."""
+    def remember(self, image: np.ndarray, memory: Memory | None) -> Memory:
+        """The memory once `image` [H, W, 3] uint8 RGB is the last frame seen."""
 
     @abstractmethod
     def begin(self, memory: Memory, xy: np.ndarray) -> Rows:
@@ -91,7 +91,7 @@ class OnlineTracker(ABC, Generic[Memory, Rows]):
         `frame` is [H, W, 3], uint8 or float in [-1, 1]; the prediction is [1, M, 1, ...].
         Raises ValueError when the frame has another shape or size than the one before.
         """
-        memory = self.remember(gray_image(frame), state.memory)
+        memory = self.remember(rgb_image(frame), state.memory)
         points = state.points
         if points is None:
             points = self.begin(memory, np.zeros((0, 2)))
@@ -175,8 +175,8 @@ class OnlineTracker(ABC, Generic[Memory, Rows]):
             said[rows, t, 3] = points.expected_dist
 
 
-def gray_image(frame: Tensor) -> np.ndarray:
-    """`frame` [H, W, 3], uint8 or float in [-1, 1], as [H, W] uint8 brightness."""
+def rgb_image(frame: Tensor) -> np.ndarray:
+    """`frame` [H, W, 3], uint8 or float in [-1, 1], as an uint8 array that shares no memory."""
     check_shapes(frame=(frame, "H W 3"))
     if not 0 < min(frame.shape[:2]) <= max(frame.shape[:2]) <= LONGEST:
         raise ValueError(
@@ -184,20 +184,24 @@ def gray_image(frame: Tensor) -> np.ndarray:
             "crop or resize it"
         )
     if frame.dtype == torch.uint8:
-        rgb = frame.detach().cpu().numpy()
-    elif frame.is_floating_point():
-        rgb = ((frame.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    else:
-        raise ValueError(f"frame: expected uint8, or float in [-1, 1], got {frame.dtype}")
-    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+        return np.array(frame.detach().cpu().numpy(), order="C")
+    if frame.is_floating_point():
+        scaled = (frame.detach().cpu().float() + 1) * 127.5
+        return np.ascontiguousarray(scaled.round().clamp(0, 255).byte().numpy())
+    raise ValueError(f"frame: expected uint8, or float in [-1, 1], got {frame.dtype}; convert it")
 
 
-def check_same_size(gray: np.ndarray, before: np.ndarray) -> None:
+def gray_image(image: np.ndarray) -> np.ndarray:
+    """The brightness [H, W] uint8 of an image [H, W, 3] uint8 RGB."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def check_same_size(image: np.ndarray, before: np.ndarray) -> None:
     """Raises ValueError when a stream changes the size of its frames."""
-    if gray.shape != before.shape:
+    if image.shape != before.shape:
         raise ValueError(
             f"frame: expected {before.shape[0]}x{before.shape[1]} (height x width) as before, got "
-            f"{gray.shape[0]}x{gray.shape[1]}; resize it, or begin anew with init_state"
+            f"{image.shape[0]}x{image.shape[1]}; resize it, or begin anew with init_state"
         )
 
 
