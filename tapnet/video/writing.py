@@ -62,7 +62,7 @@ def _stream(container: Any, first: np.ndarray, rate: Fraction, crf: int) -> Any:
 
 def _picture(frame: np.ndarray, shape: tuple[int, ...], t: int, rate: Fraction) -> Any:
     import av
-    from av.video.reformatter import ColorRange, Colorspace
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     if frame.shape != shape or frame.ndim != 3 or shape[-1] != 3 or frame.dtype != np.uint8:
         raise ValueError(
@@ -72,7 +72,10 @@ def _picture(frame: np.ndarray, shape: tuple[int, ...], t: int, rate: Fraction) 
     height, width = shape[:2]
     padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     picture = av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
     )
     picture.pts, picture.time_base = t, 1 / rate
     return picture
