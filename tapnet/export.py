@@ -27,16 +27,18 @@ from tapnet.files import replacing
 from tapnet.geometry import xy_to_yx
 from tapnet.structs import Example
 from tapnet.tracks import Tracks
-from tapnet.video import open as open_video
+from tapnet.video import Video
+
+Source = str | Path | np.ndarray | Video
 
 _COLUMNS = ["frame", "point", "x", "y", "visible", "confidence"]
 _KEYS = ["query_points", "xy", "visible", "confidence", "size", "fps", "start"]
 
 
-def save(tracks: Tracks, path: str | Path, video: str | Path | np.ndarray | None = None) -> None:
+def save(tracks: Tracks, path: str | Path, video: Source | None = None) -> None:
     """Write `tracks` to `path`, whole or not at all; see the head of this module for the formats.
 
-    `video` [T,H,W,3] uint8 or a path is what was tracked, needed by `.pkl` alone.
+    `video` is what was tracked, needed by `.pkl` alone.
     """
     path = Path(path)
     kind = _kind(path)
@@ -151,20 +153,14 @@ def _read_csv(path: Path, size: tuple[int, int]) -> Tracks:
     return Tracks(_first_visible(xy, visible, start), xy, visible, confidence, size, start=start)
 
 
-def _example(tracks: Tracks, name: str, video: str | Path | np.ndarray | None) -> Example:
+def _example(tracks: Tracks, name: str, video: Source | None) -> Example:
     """The tracks as if they were labels of the frames they are of."""
     if video is None:
         raise ValueError(
             "a TAP-Vid pickle holds the frames too: give the video that was tracked, "
             "as in tracks.save('out.pkl', video)"
         )
-    clip = open_video(video)
-    if clip.size != tracks.size or len(clip) < tracks.stop:
-        raise ValueError(
-            f"the tracks are of a video of {tracks.stop} or more frames of {_by(tracks.size)} "
-            f"pixels, the one given has {len(clip)} of {_by(clip.size)}; "
-            "give the video that was tracked"
-        )
+    clip = tracks.clip(video)
     frames = clip.read(tracks.start, tracks.stop)
     asked = tracks.query_points - np.array([tracks.start, 0, 0], np.float32)
     return Example(name, frames, asked, tracks.xy, ~tracks.visible)
@@ -191,7 +187,3 @@ def _first_visible(xy: np.ndarray, visible: np.ndarray, start: int) -> np.ndarra
     first = visible.argmax(axis=1)
     yx = xy_to_yx(xy[np.arange(len(xy)), first])
     return np.concatenate([start + first[:, None], yx], axis=1).astype(np.float32)
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"

@@ -24,12 +24,12 @@ from tapnet.video import open as open_video
 
 DEFAULT = "klt"  # what `load()` gives
 _OURS = {".safetensors"}
-_PUBLISHED = {".npy", ".npz", ".pt", ".pth", ".ckpt"}
+_PUBLISHED = {".npy", ".pt", ".pth", ".ckpt"}
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 Points = str | Path | np.ndarray | Sequence[Sequence[float]]
 Result = tuple[np.ndarray, np.ndarray, np.ndarray]  # xy [N,T,2], visible [N,T], confidence [N,T]
-Source = str | Path | np.ndarray
+Source = str | Path | np.ndarray | Video
 
 
 def load(
@@ -40,7 +40,7 @@ def load(
     """The tracker called `name`, or with the weights in the file `name`, on `device`.
 
     Names are those of `choices()`; files are `.safetensors` made by `tapnet convert` or by
-    training, and published `.npy`, `.npz`, `.pt` checkpoints. "auto" takes the best device there
+    training, and published `.npy` and `.pt` checkpoints. "auto" takes the best device there
     is. `resolution` (height, width) is what frames are resized to for the model; None = the
     model's own choice. Raises ValueError for an unknown name, naming the choices, and
     FileNotFoundError for a path that leads nowhere.

@@ -10,7 +10,10 @@ import numpy as np
 from tapnet.structs import check_shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from tapnet.video import Video
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Tracks:
         """Index in the file of the frame after the last one tracked."""
         return self.start + self.xy.shape[1]
 
-    def save(self, path: str | Path, video: str | Path | np.ndarray | None = None) -> None:
+    def save(self, path: str | Path, video: str | Path | np.ndarray | Video | None = None) -> None:
         """Write the tracks; the suffix chooses the format: `.npz`, `.csv` or `.pkl` (TAP-Vid).
 
         `video` is what was tracked; only `.pkl` needs it, since TAP-Vid files carry their frames.
@@ -63,3 +66,48 @@ class Tracks:
         from tapnet import export
 
         return export.load(path, size)
+
+    def draw(
+        self,
+        video: str | Path | np.ndarray | Video,
+        path: str | Path,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Write the frames tracked, with the tracks painted on them, to the video file `path`.
+
+        `video` is what was tracked; frames are read and written one by one. `progress` is called
+        with the frames written and the frames in all. Raises ValueError when the video is another.
+        """
+        from tapnet.draw import draw
+        from tapnet.video import write
+
+        clip = self.clip(video)
+        painted = draw(clip.frames(self.start, self.stop), self.xy, self.visible)
+        if progress:
+            painted = _counted(painted, self.stop - self.start, progress)
+        write(path, painted, clip.fps)
+
+    def clip(self, video: str | Path | np.ndarray | Video) -> Video:
+        """`video` opened. Raises ValueError when these tracks cannot be of it."""
+        from tapnet.video import open as open_video
+
+        clip = open_video(video)
+        if clip.size != self.size or len(clip) < self.stop:
+            raise ValueError(
+                f"the tracks are of a video of {self.stop} or more frames of {_by(self.size)} "
+                f"pixels, the one given has {len(clip)} of {_by(clip.size)}; "
+                "give the video that was tracked"
+            )
+        return clip
+
+
+def _counted(
+    frames: Iterable[np.ndarray], total: int, progress: Callable[[int, int], None]
+) -> Iterator[np.ndarray]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        progress(done, total)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

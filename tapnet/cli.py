@@ -1,0 +1,324 @@
+"""The command line: `tapnet COMMAND`. Each command parses, calls the library, prints.
+
+What a user got wrong is one line on stderr and exit code 2; Ctrl-C is exit code 130. A bug shows
+its traceback, and TAPNET_DEBUG=1 shows it for every error. Importing this module is light: torch
+is imported by the command that needs it, so help comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+import tapnet
+from tapnet.progress import QUIET_SECONDS, Progress
+
+if TYPE_CHECKING:
+    from tapnet.tracks import Tracks
+    from tapnet.video import Video
+
+ModelName = Annotated[
+    str | None,
+    arg(metavar="NAME|PATH", help_behavior_hint="(default: the first that `tapnet models` lists)"),
+]
+Resolution = Annotated[
+    str | None, arg(metavar="HxW", help_behavior_hint="(default: what the model asks for)")
+]
+Format = Literal["npz", "csv", "pkl", "mp4"]
+
+
+def track(
+    video: Annotated[Positional[Path], arg(metavar="VIDEO")],
+    /,
+    points: Annotated[str, arg(metavar="POINTS")] = "grid:16",
+    model: ModelName = None,
+    start: int = 0,
+    stop: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: the end)")] = None,
+    resolution: Resolution = None,
+    device: str = "auto",
+    save: tuple[Format, ...] = ("npz", "mp4"),
+    out: Annotated[Path, arg(metavar="DIR")] = Path(),
+) -> None:
+    """Track points through a video and paint them on it.
+
+    For example:
+      tapnet track dog.mp4
+      tapnet track dog.mp4 --points "0,120.5,300;0,80,40" --save csv mp4 --out results
+      tapnet track dog.mp4 --points points.csv --start 30 --stop 90
+
+    Args:
+        video: A video file, or a folder of images.
+        points: Where to start: "grid:16" (16 x 16 points on the first frame tracked),
+            "grid:16@30" (on frame 30), "t,y,x;t,y,x" in frames and pixels, or a file of such rows
+            (.csv .txt .json .npy .npz).
+        model: Which tracker: a name that `tapnet models` lists, or a file of weights.
+        start: First frame to track; t in the points counts all frames of the video all the same.
+        stop: Frame after the last one to track.
+        resolution: What frames are resized to for the model, height first.
+        device: auto, cpu, or what torch calls the device.
+        save: What to write: VIDEO-tracks.npz for programs, .csv for spreadsheets, .pkl in the
+            layout of TAP-Vid, .mp4 to look at.
+        out: Folder to write into; it is made if it is not there.
+    """
+    from tapnet.video import open as open_video
+
+    clip, tracker = open_video(video), _load(model, device, resolution)
+    _prepare_folder(out)
+    began = time.monotonic()
+    with Progress("tracking") as progress:
+        tracks = tracker.track(clip, points, start, stop, progress)
+    seconds = time.monotonic() - began
+    if not len(tracks.xy):
+        raise ValueError(f"points: expected one or more, got none in {points}; try grid:16")
+    _print_tracked(tracks, tracker.name, seconds)
+    name = video.resolve().name if video.is_dir() else video.stem
+    _write(tracks, clip, [out / f"{name}-tracks.{suffix}" for suffix in save])
+
+
+def models() -> None:
+    """List the trackers there are.
+
+    For example:
+      tapnet models
+    """
+    from tapnet.baselines import BASELINES
+    from tapnet.models import MODELS
+    from tapnet.tracker import DEFAULT
+
+    ready = sorted(BASELINES, key=lambda name: (name != DEFAULT, name))
+    rows = [(name, "ready", _summary(type(BASELINES[name]()))) for name in ready]
+    rows += [(name, "needs weights", _summary(kind)) for name, (kind, _) in MODELS.items()]
+    for name, state, summary in rows:
+        print(f"{name:<16}{state:<16}{summary}")
+    print("\nA model that needs weights is named by its file: tapnet track VIDEO --model FILE")
+
+
+def convert(
+    checkpoint: Annotated[Positional[Path], arg(metavar="CHECKPOINT")],
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    /,
+    causal: FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Convert published weights to a file that loads faster and says what it is.
+
+    For example:
+      tapnet convert causal_bootstapir_checkpoint.pt causal.safetensors --causal
+
+    Args:
+        checkpoint: A published TAP-Net or TAPIR file (.npy, .pt). Nothing in it is run.
+        out: The file to write, .safetensors.
+        causal: The weights are those of a causal (online) model; without it the name of the file
+            decides.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: expected a name ending in .safetensors, got {out.name}")
+    from tapnet.checkpoint import load_published, name_of
+    from tapnet.checkpoint import save as save_checkpoint
+
+    model = load_published(checkpoint, causal=causal or None)
+    save_checkpoint(out, model, source=checkpoint.name)
+    print(f"wrote {out}: {name_of(model)}, {sum(p.numel() for p in model.parameters()):,} weights")
+
+
+def evaluate(
+    dataset: Annotated[Path, arg(metavar="FILE.pkl")],
+    model: ModelName = None,
+    query_mode: Literal["first", "strided"] = "first",
+    resolution: Resolution = None,
+    device: str = "auto",
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None,
+) -> None:
+    """Score a tracker on a benchmark in the layout of TAP-Vid.
+
+    For example:
+      tapnet evaluate --dataset tapvid_davis.pkl --model klt --query-mode strided
+
+    Args:
+        dataset: A TAP-Vid pickle, or a folder of them. Nothing in it is run.
+        model: Which tracker: a name that `tapnet models` lists, or a file of weights.
+        query_mode: Ask for each track once where it is first visible, or every fifth frame.
+        resolution: What videos are resized to for the model, height first. Scores are of 256x256.
+        device: auto, cpu, or what torch calls the device.
+        out: Folder for the predictions and the report; a run that was stopped goes on from there.
+    """
+    from tapnet import evaluate as evaluation
+    from tapnet.files import replacing
+
+    tracker = _load(model, device, resolution)
+    if out is not None:
+        _prepare_folder(out)
+    began = time.monotonic()
+
+    def progress(done: int, name: str) -> None:
+        if time.monotonic() - began > QUIET_SECONDS:
+            print(f"evaluating: {done} videos done, last {name}", file=sys.stderr)
+
+    result = evaluation.evaluate(
+        dataset, tracker, query_mode=query_mode, out=out, progress=progress
+    )
+    text = evaluation.report(result)
+    print(text, end="")
+    if out is not None:
+        with replacing(out / "report.txt") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(f"wrote {out / 'report.txt'}")
+
+
+def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
+    """Track a grid of points through a short clip that comes with the package.
+
+    For example:
+      tapnet demo --out /tmp
+
+    Args:
+        out: Folder for demo.mp4 (the tracks painted on the clip) and demo.npz (the tracks).
+    """
+    video = Path(tapnet.__file__).parent / "demo_clip" / "bigbuckbunny.mp4"
+    _prepare_folder(out)
+    tracker = _load(None, "auto", None)
+    began = time.monotonic()
+    with Progress("tracking") as progress:
+        tracks = tracker.track(video, "grid:16", progress=progress)
+    _print_tracked(tracks, tracker.name, time.monotonic() - began)
+    _write(tracks, video, [out / "demo.npz", out / "demo.mp4"])
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "track": track,
+    "models": models,
+    "convert": convert,
+    "evaluate": evaluate,
+    "demo": demo,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0, 2 for what the user got wrong, 130 for Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv == ["--version"]:
+        print(f"tapnet {tapnet.__version__}")
+        return 0
+    try:
+        _parse(argv)()
+    except SystemExit as end:  # --help, or arguments that cannot be understood
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("TAPNET_DEBUG") or not _is_told_to_users(error):
+            raise
+        print(f"tapnet: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> Callable[[], None]:
+    """The command with its arguments, not yet run. Raises SystemExit as argument parsers do."""
+    said, brief = io.StringIO(), argv[:1] not in [[name] for name in COMMANDS]
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: _later(command, brief) for name, command in COMMANDS.items()},
+                prog="tapnet",
+                description="Track any point in any video. `tapnet COMMAND --help` has examples. "
+                "TAPNET_DEBUG=1 shows where an error comes from.",
+                args=argv,
+            )
+    except SystemExit as end:
+        if end.code:  # tyro frames its messages; one line of it is enough
+            lines = [line.strip("│ ") for line in said.getvalue().splitlines()]
+            kept = [line for line in lines if line and not set(line) & set("╭╰─")]
+            print(f"tapnet: {' '.join(kept)}", file=sys.stderr)
+        raise
+
+
+def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[[], None]]:
+    """`command` that only takes its arguments, to be run when parsing is over.
+
+    Its help is the whole docstring with hanging lines joined, or if `brief` the first line.
+    """
+
+    @functools.wraps(command)
+    def take(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    text = command.__doc__ or ""
+    take.__doc__ = text.splitlines()[0] if brief else re.sub(r"\n {12}", " ", text)
+    del take.__wrapped__  # tyro would read the docstring of what is wrapped
+    take.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    return take
+
+
+def _is_told_to_users(error: Exception) -> bool:
+    """Whether the system, or a `raise` statement of this package, made the error: not a bug."""
+    if isinstance(error, OSError):
+        return True
+    origin = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(tapnet.__file__).parent in Path(origin.filename).parents
+    return ours and (origin.line or "").startswith("raise")
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system says'}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _load(model: str | None, device: str, resolution: str | None) -> tapnet.Tracker:
+    from tapnet.tracker import DEFAULT, load
+
+    return load(model or DEFAULT, device, _size(resolution) if resolution else None)
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ValueError(f"resolution: expected HEIGHTxWIDTH such as 256x384, got {text!r}")
+    return int(height), int(width)
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Fails now rather than after the work if nothing can be written there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _summary(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _print_tracked(tracks: Tracks, name: str, seconds: float) -> None:
+    count, frames = tracks.visible.shape
+    height, width = tracks.size
+    print(
+        f"{name}: {count} points through {frames} frames of {width}x{height} in {seconds:.1f} s "
+        f"({frames / seconds:.1f} frames/s)"
+    )
+
+
+def _write(tracks: Tracks, video: Path | Video, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.suffix == ".mp4":
+            with Progress("painting") as progress:
+                tracks.draw(video, path, progress)
+        else:
+            tracks.save(path, video)
+        print(f"wrote {path}")
+    for warning in tracks.clip(video).warnings:
+        print(f"tapnet: warning: {warning}", file=sys.stderr)
