@@ -25,6 +25,7 @@ _SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv", "avi"}
 # No presentation times but decoding times, which these codecs shuffle: frames go by their order.
 _NO_TIMES = {"avi", "h264", "hevc"}
 _REORDERING = {"h264", "hevc"}
+_TEXT = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg paints text files as videos of a terminal
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,12 @@ def _open(path: Path) -> Any:
         raise ValueError(
             f"{path}: expected a video, but the file is empty; copy or record it again"
         )
+    unknown = ValueError(
+        f"{path}: expected a video, but FFmpeg does not know this format; "
+        "check that the file is a video and that it is complete"
+    )
     try:
-        return av.open(f"file:{path}")
+        container = av.open(f"file:{path}")
     except av.FFmpegError as error:
         with path.open("rb") as file:
             head = file.read(8)
@@ -129,10 +134,11 @@ def _open(path: Path) -> Any:
                 f"{path}: expected a whole mp4, but its index (moov) is missing: the recording "
                 "or the copy was cut short; copy it again, or mend it with a tool such as untrunc"
             ) from error
-        raise ValueError(
-            f"{path}: expected a video, but FFmpeg does not know this format; "
-            "check that the file is a video and that it is complete"
-        ) from error
+        raise unknown from error
+    if container.format.name in _TEXT:
+        container.close()
+        raise unknown
+    return container
 
 
 def _video_stream(container: Any, path: Path) -> Any:
