@@ -1,0 +1,271 @@
+"""The pieces that TAP-Net and TAPIR are built from.
+
+Grids are channels-last, `[B, T, h, w, C]`; positions on them are raster coordinates in grid cells,
+so the centre of cell (row i, column j) is (i + 0.5, j + 0.5). Every gather is a plain index: no 5-D
+`grid_sample`, which ONNX and MPS lack.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """(low, high) zeros that make a convolution give ceil(size / stride) outputs, as TensorFlow's
+    SAME does: the odd one goes to the high side."""
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
+    """[..., h, w] padded for a SAME convolution or pooling."""
+    low_y, high_y = same_padding(x.shape[-2], kernel, stride)
+    low_x, high_x = same_padding(x.shape[-1], kernel, stride)
+    if low_y == high_y == low_x == high_x == 0:
+        return x
+    return F.pad(x, (low_x, high_x, low_y, high_y), value=value)
+
+
+class SameConv2d(nn.Conv2d):
+    """A square convolution with SAME padding for any input size."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, bias: bool = False):
+        super().__init__(channels, out, kernel, stride, padding=0, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1 and kernel % 2 == 1:  # symmetric: no padded copy needed
+            return F.conv2d(x, self.weight, self.bias, padding=kernel // 2)
+        return F.conv2d(pad_same(x, kernel, stride), self.weight, self.bias, self.stride)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh form.
+
+    tanh-GELU is x * sigmoid(z) with z twice the argument of the tanh. Where no gradient is asked
+    for it is done that way in place: two to three times faster on a CPU, equal to rounding.
+    """
+    if x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad):
+        return F.gelu(x, approximate="tanh")
+    twice = 2 * math.sqrt(2 / math.pi)
+    gate = torch.addcmul(x.new_tensor(twice), x, x, value=0.044715 * twice)
+    return gate.mul_(x).sigmoid_().mul_(x)
+
+
+def unit_norm(x: Tensor, dim: int = -1) -> Tensor:
+    """x with vectors of length 1 along `dim`."""
+    return x * x.square().sum(dim, keepdim=True).clamp_min(1e-12).rsqrt()
+
+
+def temporal_shift(x: Tensor, fraction: float = 0.125) -> Tensor:
+    """[B, T, C, h, w] with some channels moved by one frame (TSM); zeros beyond the ends.
+
+    The order is the reference's: first the last channels, taken from the next frame; then the
+    middle ones; last the first channels, taken from the previous frame.
+    """
+    n = int(x.shape[2] * fraction)
+    after = F.pad(x[:, 1:, x.shape[2] - n :], (0, 0, 0, 0, 0, 0, 0, 1))
+    before = F.pad(x[:, :-1, :n], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([after, x[:, :, n : x.shape[2] - n], before], dim=2)
+
+
+def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
+    """[B, N, C]: the grid [B, T, h, w, C] read at points [B, N, 3] (t, y, x) in its own cells.
+
+    Linear in time and space; beyond the border the nearest value holds. SPEC 2.4.
+    """
+    sizes = torch.tensor(grid.shape[1:4], device=grid.device, dtype=points.dtype)
+    offset = points.new_tensor([0.0, 0.5, 0.5])  # time has no half offset
+    index = torch.minimum((points - offset).clamp_min(0.0), sizes - 1)
+    low = index.floor()
+    part = (index - low).to(grid.dtype)
+    first = low.long()
+    last = torch.minimum(first + 1, sizes.long() - 1)
+    batch = torch.arange(grid.shape[0], device=grid.device)[:, None]
+    total = grid.new_zeros(())
+    for corner in range(8):
+        high = [bool(corner >> axis & 1) for axis in range(3)]
+        t, y, x = ((last if h else first)[..., axis] for axis, h in enumerate(high))
+        weights = [part[..., a] if h else 1 - part[..., a] for a, h in enumerate(high)]
+        weight = weights[0] * weights[1] * weights[2]
+        total = total + weight[..., None] * grid[batch, t, y, x]
+    return total
+
+
+def local_scores(grid: Tensor, queries: Tensor, centers: Tensor, radius: int = 3) -> Tensor:
+    """[M, k*k] scores of each query with the k x k places around its centre, k = 2 radius + 1.
+
+    grid [F, h, w, C]; queries [M, C]; centers [M, 3] (frame, y, x), the frame whole, y x in cells.
+    The places lie whole cells apart (rows outer), are read bilinearly, and count as zero outside
+    the grid. Since all share one sub-cell offset, the (k + 1)² cells around are scored first and
+    the scores interpolated: the same numbers as interpolating features, at a third of the reads.
+    """
+    frames, height, width, channels = grid.shape
+    cells = 2 * radius + 2
+    index = centers[:, 1:] - 0.5
+    low = index.floor()
+    part = (index - low).to(grid.dtype)
+    span = torch.arange(-radius, radius + 2, device=grid.device)
+    y = low[:, :1].long() + span  # [M, cells]
+    x = low[:, 1:].long() + span
+    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    row = centers[:, :1].long() * height + y.clamp(0, height - 1)
+    flat = (row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]).flatten(1)  # [M, cells²]
+    rows = grid.reshape(frames * height * width, channels)
+    # As many centres at a time as keep the gathered features within a cache of some megabytes.
+    step = max(1, 2**21 // (cells * cells * channels))
+    scores = torch.cat(
+        [
+            torch.bmm(rows[some].view(*some.shape, channels), query[:, :, None]).squeeze(2)
+            for some, query in zip(flat.split(step), queries.split(step), strict=True)
+        ]
+    )
+    scores = scores.view(-1, cells, cells) * inside
+    part_y, part_x = part[:, :1, None], part[:, 1:, None]
+    scores = torch.lerp(scores[:, :-1], scores[:, 1:], part_y)
+    return torch.lerp(scores[:, :, :-1], scores[:, :, 1:], part_x).flatten(1)
+
+
+def soft_argmax(heat: Tensor, radius: float = 5.0) -> Tensor:
+    """[M, 2] (x, y) in cells: the mean cell centre near the maximum, weighted by probability.
+
+    heat [M, h, w] are logits; softmax over all cells, then only cells closer than `radius` to the
+    highest count. SPEC 2.5.
+    """
+    height, width = heat.shape[-2:]
+    logits = heat.flatten(1)
+    best = logits.argmax(dim=1)
+    probability = logits.softmax(dim=1).view_as(heat)
+    y = torch.arange(height, device=heat.device, dtype=heat.dtype)
+    x = torch.arange(width, device=heat.device, dtype=heat.dtype)
+    away_y = (y - (best // width)[:, None]).square()
+    away_x = (x - (best % width)[:, None]).square()
+    near = away_y[:, :, None] + away_x[:, None, :] < radius**2
+    kept = probability * near
+    by_row, by_column = kept.sum(2), kept.sum(1)
+    total = by_row.sum(1).clamp_min(1e-12)
+    mean_x = (by_column * (x + 0.5)).sum(1) / total
+    mean_y = (by_row * (y + 0.5)).sum(1) / total
+    return torch.stack([mean_x, mean_y], dim=-1)
+
+
+class CostVolumeHead(nn.Module):
+    """A point and its logits from the cost volume of one query with one frame.
+
+    Both papers share it; TAPIR has a ReLU after the strided convolution and a second logit
+    (expected distance), TAP-Net has neither. SPEC 2.5 and 4.2.
+    """
+
+    def __init__(self, temperature: float, outputs: int, occlusion_relu: bool, heads: int = 1):
+        super().__init__()
+        self.temperature = temperature
+        self.occlusion_relu = occlusion_relu
+        self.heads = heads
+        self.hidden = SameConv2d(heads, 16, 3, bias=True)
+        self.heatmap = SameConv2d(16, 1, 3, bias=True)
+        self.occlusion_conv = SameConv2d(16, 32, 3, stride=2, bias=True)
+        self.occlusion_hidden = nn.Linear(32, 16)
+        self.occlusion_out = nn.Linear(16, outputs)
+
+    def forward(self, cost: Tensor) -> tuple[Tensor, Tensor]:
+        """cost [M, heads, h, w] -> position [M, 2] (x, y) in cells, logits [M, outputs]."""
+        rows = max(1, 2**18 // (cost.shape[2] * cost.shape[3]))  # 16 MiB of hidden map at a time
+        positions, logits = zip(*(self._some(part) for part in cost.split(rows)), strict=True)
+        return torch.cat(positions), torch.cat(logits)
+
+    def _some(self, cost: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = F.relu(self.hidden(cost))
+        position = soft_argmax(self.heatmap(hidden).squeeze(1) * self.temperature)
+        return position, self.occlusion(hidden)
+
+    def occlusion(self, hidden: Tensor) -> Tensor:
+        """[M, outputs] logits from the hidden map [M, 16, h, w]."""
+        seen = self.occlusion_conv(hidden)
+        if self.occlusion_relu:
+            seen = F.relu(seen)
+        return self.occlusion_out(F.relu(self.occlusion_hidden(seen.mean(dim=(2, 3)))))
+
+
+def cost_volume(grid: Tensor, queries: Tensor, heads: int = 1) -> Tensor:
+    """[B, N, T, D, h, w]: query features [B, N, C] times every cell of the grid [B, T, h, w, C].
+
+    With D heads the channels are D interleaved groups, each giving a cost of its own.
+    """
+    batch, frames, height, width, _ = grid.shape
+    cells = rearrange(grid, "b t h w (c d) -> (b d) c (t h w)", d=heads)
+    cost = torch.bmm(rearrange(queries, "b n (c d) -> (b d) n c", d=heads), cells)
+    sizes = {"b": batch, "t": frames, "h": height, "w": width}
+    return rearrange(cost, "(b d) n (t h w) -> b n t d h w", **sizes)
+
+
+def initialize(module: nn.Module) -> None:
+    """Haiku's defaults: truncated normal weights of deviation 1/sqrt(fan in), zero biases."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            fan_in = part.weight[0].numel()
+            nn.init.trunc_normal_(
+                part.weight, std=fan_in**-0.5, a=-2 / fan_in**0.5, b=2 / fan_in**0.5
+            )
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+class MovingAverage(nn.Module):
+    """An exponential average that is right from the first value on (zero-debiased)."""
+
+    def __init__(self, shape: int, decay: float = 0.9):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("hidden", torch.zeros(shape))
+        self.register_buffer("average", torch.zeros(shape))
+        self.register_buffer("counter", torch.zeros((), dtype=torch.int64))
+
+    hidden: Tensor
+    average: Tensor
+    counter: Tensor
+
+    @torch.no_grad()
+    def update(self, value: Tensor) -> None:
+        self.counter += 1
+        self.hidden.lerp_(value, 1 - self.decay)
+        self.average.copy_(self.hidden / (1 - self.decay ** self.counter.item()))
+
+
+class BatchNorm2d(nn.Module):
+    """Batch norm with the reference's moving averages: debiased, and of the biased variance.
+
+    With torch.distributed running, training statistics are those of all processes together.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.mean = MovingAverage(channels)
+        self.variance = MovingAverage(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M, C, h, w]."""
+        mean, variance = self.mean.average, self.variance.average
+        if self.training:
+            mean, variance = self._batch_statistics(x)
+            self.mean.update(mean.detach())
+            self.variance.update(variance.detach())
+        scale = self.weight * (variance + self.eps).rsqrt()
+        offset = self.bias - mean * scale
+        return torch.addcmul(offset[:, None, None], x, scale[:, None, None])
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            from torch.distributed.nn.functional import all_reduce  # the one with a gradient
+
+            both = all_reduce(torch.stack([mean, square])) / torch.distributed.get_world_size()
+            mean, square = both[0], both[1]
+        return mean, square - mean.square()

@@ -1,0 +1,100 @@
+"""TAPIR's temporal network: the mixer of PIPs with depthwise convolutions over time. SPEC 2.7.
+
+Axes: [N, T, C], tracks, frames, channels. Each channel becomes four over time (`grow`), and the
+four are convolved and summed again (`shrink`); they are kept as four branches of C channels, so
+that each fits a cache and no tensor is tiled or summed over a strided axis.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tapnet.models.layers import gelu
+
+BRANCHES = 4
+Context = tuple[Tensor, Tensor]  # last inputs of grow [N, 2, C] and of shrink [N, 2, BRANCHES, C]
+
+
+def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """[N, T, C] convolved over time, each channel by itself; weight [C, 1, 1, kernel]."""
+    image = x.unsqueeze(1).permute(0, 3, 1, 2)  # [N, C, 1, T], channels last in memory
+    y = F.conv2d(image, weight, bias, padding=(0, padding), groups=weight.shape[0])
+    return y.permute(0, 2, 3, 1).squeeze(1)
+
+
+class MixerBlock(nn.Module):
+    """One block: over time within a channel, then over channels within a frame."""
+
+    def __init__(self, channels: int, kernel: int = 3, expansion: int = 4):
+        super().__init__()
+        self.kernel = kernel
+        self.norm0 = nn.LayerNorm(channels, bias=False)
+        self.grow = nn.Parameter(torch.randn(BRANCHES, channels, 1, 1, kernel) * kernel**-0.5)
+        self.grow_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
+        self.shrink = nn.Parameter(torch.randn(BRANCHES, channels, 1, 1, kernel) * kernel**-0.5)
+        self.shrink_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
+        self.norm1 = nn.LayerNorm(channels, bias=False)
+        self.expand = nn.Linear(channels, expansion * channels)
+        self.project = nn.Linear(expansion * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, T, C]; each frame sees its neighbours on both sides, zeros beyond the ends."""
+        n = self.norm0(x)
+        for branch in range(BRANCHES):
+            weight, bias = self.grow[branch], self.grow_bias[branch]
+            h = gelu(convolve_time(n, weight, bias, self.kernel // 2))
+            weight, bias = self.shrink[branch], self.shrink_bias[branch]
+            x = x + convolve_time(h, weight, bias, self.kernel // 2)
+        return x + self.project(gelu(self.expand(self.norm1(x))))
+
+    def causal(self, x: Tensor, context: Context) -> tuple[Tensor, Context]:
+        """[N, T, C] after the frames in `context`; each frame sees only earlier ones."""
+        past = self.kernel - 1
+        n = torch.cat([context[0], self.norm0(x)], dim=1)
+        kept = []
+        for branch in range(BRANCHES):
+            h = gelu(convolve_time(n, self.grow[branch], self.grow_bias[branch], 0))
+            h = torch.cat([context[1][:, :, branch], h], dim=1)
+            kept.append(h[:, -past:])
+            x = x + convolve_time(h, self.shrink[branch], self.shrink_bias[branch], 0)
+        x = x + self.project(gelu(self.expand(self.norm1(x))))
+        return x, (n[:, -past:].clone(), torch.stack(kept, dim=2))
+
+    def no_context(self, like: Tensor) -> Context:
+        """What `causal` starts from: zeros for the N tracks of `like` [N, T, .]."""
+        channels, past = self.norm0.weight.shape[0], self.kernel - 1
+        return (
+            like.new_zeros(like.shape[0], past, channels),
+            like.new_zeros(like.shape[0], past, BRANCHES, channels),
+        )
+
+
+class Mixer(nn.Module):
+    """[N, T, inputs] -> [N, T, outputs]."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int = 512, blocks: int = 12):
+        super().__init__()
+        self.start = nn.Linear(inputs, hidden)
+        self.blocks = nn.ModuleList(MixerBlock(hidden) for _ in range(blocks))
+        self.norm = nn.LayerNorm(hidden, bias=False)
+        self.out = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.start(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.out(self.norm(x))
+
+    def causal(
+        self, x: Tensor, context: tuple[Context, ...] | None
+    ) -> tuple[Tensor, tuple[Context, ...]]:
+        """As forward, seeing earlier frames only; `context` (None at first) has a pair a block."""
+        x = self.start(x)
+        after: list[Context] = []
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, MixerBlock)
+            x, kept = block.causal(x, context[number] if context else block.no_context(x))
+            after.append(kept)
+        return self.out(self.norm(x)), tuple(after)

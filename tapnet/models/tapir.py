@@ -1,0 +1,383 @@
+"""TAPIR and its descendants: BootsTAPIR and the causal forms of both.
+
+Doersch et al., "TAPIR: Tracking Any Point with per-frame Initialization and temporal Refinement",
+ICCV 2023; Doersch et al., "BootsTAP", ACCV 2024 (SPEC sections 2 and 3). Each frame is first
+matched on its own, as in TAP-Net. Then, four times, the scores of a small neighbourhood of the
+current point at several scales, with its features, pass through a network over time (the mixer)
+that corrects position, occlusion, uncertainty and features. At higher resolutions this is repeated.
+
+Axes: video [B, T, H, W, 3], grids [B, T, h, w, C], query points [B, N, 3] (t, y, x) raster pixels.
+Positions travel in pixels of the initial resolution; the caller gets pixels of the video.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from tapnet.geometry import rescale, xy_to_yx
+from tapnet.models.backbones import ExtraBlock, TapirResNet
+from tapnet.models.layers import (
+    CostVolumeHead,
+    cost_volume,
+    initialize,
+    local_scores,
+    sample_grid,
+    unit_norm,
+)
+from tapnet.models.mixer import Context, Mixer
+from tapnet.structs import Prediction, check_shapes
+from tapnet.video import normalize
+
+Size = tuple[int, int]  # (height, width)
+HIRES, LOWRES = 128, 256
+PATCH_RADIUS = 3  # neighbourhoods of 7 x 7
+
+
+@dataclass(frozen=True)
+class TapirSettings:
+    """What can be chosen of a TAPIR; the defaults are those of the published TAPIR."""
+
+    pyramid_level: int = 0  # grids pooled below lowres; BootsTAPIR has 1
+    extra_convs: bool = False  # BootsTAPIR's convolutions on lowres
+    causal: bool = False  # refine from earlier frames only
+    softmax_temperature: float = 20.0  # BootsTAPIR was trained with 10
+    num_pips_iter: int = 4
+    initial_resolution: Size = (256, 256)
+    antialias: bool = True  # when shrinking the video; the published PyTorch port did not
+    mixer_hidden_dim: int = 512
+    num_mixer_blocks: int = 12
+    frames_per_chunk: int = 4  # in the encoder; bounds memory, no effect on results
+    rows_per_chunk: int = 768  # points times frames in the refiner; bounds memory, likewise
+
+
+@dataclass(frozen=True)
+class Level:
+    """The feature grids of a video at one resolution."""
+
+    resolution: Size
+    grids: tuple[Tensor, ...]  # hires [B, T, H/4, W/4, 128], lowres [B, T, H/8, W/8, 256], pooled
+
+
+Features = tuple[
+    Tensor, Tensor
+]  # of query points at one level: hires [B, N, 128], lowres [B, N, 256]
+Guess = tuple[Tensor, Tensor, Tensor]  # position [B, N, T, 2], occlusion, expected_dist [B, N, T]
+Memory = tuple[
+    tuple[Context, ...], ...
+]  # of the causal refiner: a pair of tensors a block and pass
+
+
+@dataclass(frozen=True)
+class TapirState:
+    """What the online model carries from frame to frame."""
+
+    size: Size | None = None  # of the frames given
+    levels: tuple[Level, ...] = ()  # of the last frame
+    features: tuple[Features, ...] = ()  # of the points, a pair a level
+    memory: Memory = ()
+
+    def rows(self, index: Tensor) -> TapirState:
+        """The state with only those points, in that order."""
+        return replace(
+            self,
+            features=tuple((h[:, index], w[:, index]) for h, w in self.features),
+            memory=tuple(tuple((a[index], b[index]) for a, b in one) for one in self.memory),
+        )
+
+
+class Tapir(nn.Module):
+    """TAPIR: `model(video, query_points)`; causal ones also go frame by frame (`step`)."""
+
+    def __init__(self, settings: TapirSettings = TapirSettings()) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = TapirResNet()
+        self.extra = nn.Sequential(*(ExtraBlock() for _ in range(5 * settings.extra_convs)))
+        self.head = CostVolumeHead(settings.softmax_temperature, outputs=2, occlusion_relu=True)
+        scores = (2 * PATCH_RADIUS + 1) ** 2 * (settings.pyramid_level + 2)
+        outputs = 4 + HIRES + LOWRES
+        hidden, blocks = settings.mixer_hidden_dim, settings.num_mixer_blocks
+        self.mixer = Mixer(outputs + scores, outputs, hidden, blocks)
+        initialize(self)
+        for block in self.extra.children():
+            assert isinstance(block, ExtraBlock)
+            nn.init.zeros_(block.project.weight)  # the published training starts from there
+
+    @property
+    def resolution(self) -> Size:
+        """(height, width) that videos are best resized to before they are given."""
+        return self.settings.initial_resolution
+
+    @property
+    def online(self) -> bool:
+        return self.settings.causal
+
+    def forward(
+        self,
+        video: Tensor,
+        query_points: Tensor,
+        refinement_resolutions: Iterable[Size] | None = None,
+    ) -> Prediction:
+        """Where the points go.
+
+        video [B, T, H, W, 3] uint8, or float in [-1, 1]; query_points [B, N, 3] in its pixels. The
+        refinement resolutions default to those of `default_resolutions`: a video larger than the
+        initial resolution is refined at that resolution too, and memory grows with it.
+        """
+        check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
+        query_points = query_points.to(self.head.hidden.weight.dtype)
+        size = (video.shape[2], video.shape[3])
+        levels = self.feature_grids(video, refinement_resolutions)
+        features = self.query_features(levels, query_points, size)
+        guesses = self.estimate(levels, features, query_points, size)
+        return self.prediction(guesses, len(levels) - 1, size)
+
+    def feature_grids(
+        self, video: Tensor, refinement_resolutions: Iterable[Size] | None = None
+    ) -> tuple[Level, ...]:
+        """The level of the initial resolution, then those of the refinement ones. SPEC 2.3."""
+        first = self.settings.initial_resolution
+        size = (video.shape[2], video.shape[3])
+        if refinement_resolutions is None:
+            refinement_resolutions = default_resolutions(size, first)
+        levels: list[Level] = []
+        for resolution in [first, *refinement_resolutions]:
+            same = bool(levels) and levels[-1].resolution == resolution
+            levels.append(levels[-1] if same else self._level(video, resolution))
+        return tuple(levels)
+
+    def _level(self, video: Tensor, resolution: Size) -> Level:
+        if min(resolution) < 16 or any(side % 8 for side in resolution):
+            raise ValueError(
+                f"resolution: expected multiples of 8 from 16 on, got {resolution}; "
+                "choose for example (256, 256)"
+            )
+        batch, frames = video.shape[:2]
+        dtype = self.head.hidden.weight.dtype
+        hires, lowres = [], []
+        for some in video.flatten(0, 1).split(self.settings.frames_per_chunk):
+            image = normalize(some).to(dtype).permute(0, 3, 1, 2).contiguous()
+            if image.shape[2:] != resolution:
+                image = F.interpolate(
+                    image, resolution, mode="bilinear", antialias=self.settings.antialias
+                )
+            high, low = self.backbone(image)
+            hires.append(unit_norm(high, dim=1).permute(0, 2, 3, 1).contiguous())
+            lowres.append(unit_norm(self.extra(low), dim=1).permute(0, 2, 3, 1).contiguous())
+        grids = [torch.cat(parts).unflatten(0, (batch, frames)) for parts in (hires, lowres)]
+        for _ in range(self.settings.pyramid_level):
+            finer = rearrange(grids[-1], "b t h w c -> (b t) c h w")
+            pooled = rearrange(F.avg_pool2d(finer, 2), "(b t) c h w -> b t h w c", t=frames)
+            grids.append(pooled.contiguous())
+        return Level(resolution, tuple(grids))
+
+    def query_features(
+        self, levels: tuple[Level, ...], query_points: Tensor, size: Size
+    ) -> tuple[Features, ...]:
+        """The grids at the query points, which are pixels of a video of that size. SPEC 2.4."""
+
+        def read(grid: Tensor) -> Tensor:
+            return sample_grid(grid, rescale(query_points, size, (grid.shape[2], grid.shape[3])))
+
+        return tuple((read(level.grids[0]), read(level.grids[1])) for level in levels)
+
+    def estimate(
+        self,
+        levels: tuple[Level, ...],
+        features: tuple[Features, ...],
+        query_points: Tensor | None = None,
+        size: Size | None = None,
+    ) -> list[Guess]:
+        """All guesses, first to last, in pixels of the initial resolution; see `prediction`.
+
+        Given query points (pixels of a video of that size), each track starts pinned to its query
+        at the query's frame. Points are taken some at a time, which bounds memory only.
+        """
+        frames, count = levels[0].grids[0].shape[1], features[0][0].shape[1]
+        step = max(1, self.settings.rows_per_chunk // frames)
+        chunks = []
+        for start in range(0, max(count, 1), step):
+            some = slice(start, start + step)
+            mine = tuple((high[:, some], low[:, some]) for high, low in features)
+            guess = self._match(levels[0], mine[0][1])
+            if query_points is not None and size is not None:
+                guess = self._pin(guess, query_points[:, some], size)
+            chunks.append(self._refine(levels, mine, guess, None)[0])
+        return [tuple(torch.cat(parts, dim=1) for parts in zip(*one)) for one in zip(*chunks)]  # type: ignore[misc]  # noqa: B905
+
+    def prediction(self, guesses: list[Guess], refined_levels: int, size: Size) -> Prediction:
+        """The guesses as a Prediction in pixels of a video of that size: the mean over levels of
+        each level's last pass, with all guesses but the very last as `refinements`. SPEC 2.6."""
+        passes = self.settings.num_pips_iter
+        last = [guesses[passes * (level + 1)] for level in range(refined_levels)]
+        mean = tuple(sum(parts) / len(last) for parts in zip(*last, strict=True))
+
+        def scaled(guess: tuple[Tensor, ...]) -> Prediction:
+            position, occlusion, expected_dist = guess
+            tracks = rescale(position, self.settings.initial_resolution, size)
+            return Prediction(tracks, occlusion, expected_dist)
+
+        earlier = tuple(scaled(guess) for guess in guesses[:-1])
+        return replace(scaled(mean), refinements=earlier)
+
+    def _match(self, level: Level, queries: Tensor) -> Guess:
+        """Each frame matched on its own (TAP-Net's head). SPEC 2.5."""
+        lowres = level.grids[1]
+        batch, frames, height, width, _ = lowres.shape
+        cost = cost_volume(lowres, queries)
+        if cost.numel() == 0:
+            none = lowres.new_zeros(batch, queries.shape[1], frames)
+            return none[..., None].expand(*none.shape, 2), none, none
+        position, logits = self.head(rearrange(cost, "b n t d h w -> (b n t) d h w"))
+        position = rescale(position, (height, width), self.settings.initial_resolution)
+        shape = (batch, -1, frames)
+        return position.view(*shape, 2), logits[:, 0].view(shape), logits[:, 1].view(shape)
+
+    def _pin(self, guess: Guess, query_points: Tensor, size: Size) -> Guess:
+        position, occlusion, expected_dist = guess
+        points = rescale(query_points, size, self.settings.initial_resolution)
+        frames = torch.arange(position.shape[2], device=position.device)
+        asked = points[..., :1].round() == frames  # [B, N, T]; .5 goes to the even frame
+        asked_at = xy_to_yx(points[..., 1:])[:, :, None]
+        return torch.where(asked[..., None], asked_at, position), occlusion, expected_dist
+
+    def _refine(
+        self,
+        levels: tuple[Level, ...],
+        features: tuple[Features, ...],
+        guess: Guess,
+        memory: Memory | None,
+    ) -> tuple[list[Guess], Memory]:
+        """The guess, then every refinement of it, level by level. SPEC 2.6.
+
+        Causal models continue from `memory` and return the new one.
+        """
+        first, guesses = guess, [guess]
+        after: list[tuple[Context, ...]] = []
+        for level, (hires, lowres) in zip(levels[1:], features[1:], strict=True):
+            guess = (guess[0], first[1], first[2])  # logits start again, the position stays
+            start = torch.cat([hires, lowres], dim=-1)
+            current = repeat(start, "b n c -> b n t c", t=guess[0].shape[2])
+            for _ in range(self.settings.num_pips_iter):
+                before = memory[len(after)] if memory else None
+                guess, current, kept = self._pass(level, guess, current, before)
+                guesses.append(guess)
+                after.append(kept)
+        return guesses, tuple(after)
+
+    def _pass(
+        self, level: Level, guess: Guess, current: Tensor, before: tuple[Context, ...] | None
+    ) -> tuple[Guess, Tensor, tuple[Context, ...]]:
+        """One pass over the tracks with per-frame features `current` [B, N, T, 384]."""
+        position, occlusion, expected_dist = guess
+        batch, count, frames = occlusion.shape
+        inputs = torch.cat(
+            [
+                torch.zeros_like(position),  # where PIPs had the position
+                occlusion[..., None],
+                expected_dist[..., None],
+                current,
+                *self._scores(level, position, current),
+            ],
+            dim=-1,
+        ).flatten(0, 1)
+        if self.settings.causal:
+            change, kept = self.mixer.causal(inputs, before)
+        else:
+            change, kept = self.mixer(inputs), ()
+        change = change.view(batch, count, frames, -1)
+        step = rescale(change[..., :2], level.resolution, self.settings.initial_resolution)
+        guess = (position + step, occlusion + change[..., 2], expected_dist + change[..., 3])
+        return guess, current + change[..., 4:], kept
+
+    def _scores(self, level: Level, position: Tensor, current: Tensor) -> list[Tensor]:
+        """[B, N, T, 49] for each grid of the level: the features against the place they are at."""
+        batch, count, frames, _ = position.shape
+        index = torch.arange(batch * frames, device=position.device, dtype=position.dtype)
+        index = index.view(batch, 1, frames, 1).expand(batch, count, frames, 1)
+        found = []
+        for number, grid in enumerate(level.grids):
+            queries = current[..., :HIRES] if number == 0 else current[..., HIRES:]
+            size = (grid.shape[2], grid.shape[3])
+            place = xy_to_yx(rescale(position, self.settings.initial_resolution, size))
+            centers = torch.cat([index, place], dim=-1)
+            scores = local_scores(
+                grid.flatten(0, 1), queries.flatten(0, 2), centers.flatten(0, 2), PATCH_RADIUS
+            )
+            found.append(scores.view(batch, count, frames, -1))
+        return found
+
+    def init_state(self) -> TapirState:
+        """No frame, no points."""
+        return TapirState()
+
+    def step(self, frame: Tensor, state: TapirState) -> tuple[Prediction, TapirState]:
+        """The points of `state` in the next frame [H, W, 3], and the state after it. SPEC 3."""
+        self._need_causal()
+        check_shapes(frame=(frame, "H W 3"))
+        size = (frame.shape[0], frame.shape[1])
+        if state.size not in (None, size):
+            raise ValueError(f"frame: expected {state.size} as the frames before, got {size}")
+        levels = self.feature_grids(frame[None, None])
+        if not state.features:
+            nothing = frame.new_zeros((1, 0, 3), dtype=self.head.hidden.weight.dtype)
+            state = replace(state, features=self.query_features(levels, nothing, size))
+        guess = self._match(levels[0], state.features[0][1])
+        guesses, memory = self._refine(levels, state.features, guess, state.memory or None)
+        found = self.prediction(guesses[-self.settings.num_pips_iter - 1 :], 1, size)
+        return found, replace(state, size=size, levels=levels, memory=memory)
+
+    def add(self, state: TapirState, points: Tensor) -> TapirState:
+        """The state with points [K, 2] (y, x), pixels of the last frame, after those it has."""
+        if state.size is None:
+            raise ValueError("add: expected a state that has seen a frame; call step first")
+        check_shapes(points=(points, "K 2"))
+        query_points = F.pad(points[None].to(self.head.hidden.weight.dtype), (1, 0))
+        new = self.query_features(state.levels, query_points, state.size)
+        features = tuple(
+            (torch.cat([old[0], more[0]], dim=1), torch.cat([old[1], more[1]], dim=1))
+            for old, more in zip(state.features, new, strict=True)
+        )
+        grown = len(points)
+        memory = tuple(
+            tuple((_with_zeros(a, grown), _with_zeros(b, grown)) for a, b in one)
+            for one in state.memory
+        )
+        return replace(state, features=features, memory=memory)
+
+    def keep(self, state: TapirState, index: Tensor) -> TapirState:
+        """The state with only the points `index` (rows), in that order."""
+        return state.rows(index)
+
+    def _need_causal(self) -> None:
+        if not self.settings.causal:
+            raise ValueError(
+                "step: expected a causal TAPIR, got one that needs the whole clip; load causal "
+                "weights, or call model(video, query_points)"
+            )
+
+
+def _with_zeros(x: Tensor, rows: int) -> Tensor:
+    return torch.cat([x, x.new_zeros(rows, *x.shape[1:])])
+
+
+def default_resolutions(size: Size, initial: Size) -> tuple[Size, ...]:
+    """Where a video of `size` (height, width) is refined: `initial` up to its own. SPEC 2.3."""
+    if size == initial:
+        return (initial,)
+    ratios = [side / start for side, start in zip(size, initial, strict=True)]
+    count = math.ceil(max(math.log2(ratio) for ratio in ratios)) + 1
+    if count <= 1:
+        return (initial,)
+
+    def side(axis: int, level: int) -> int:
+        return math.floor(initial[axis] * ratios[axis] ** (level / (count - 1)) / 8) * 8
+
+    return tuple((side(0, level), side(1, level)) for level in range(count))
