@@ -145,10 +145,13 @@ def _video_stream(container: Any, path: Path) -> Any:
     from av.stream import Disposition
 
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # the cover of a song
+        if not stream.disposition & Disposition.attached_pic:
             return stream
-    kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-    raise ValueError(f"{path}: expected a video, but the file holds {kinds}; choose another file")
+    kinds = {"a cover" if s.type == "video" else s.type for s in container.streams}
+    raise ValueError(
+        f"{path}: expected a video, but the file holds only {' and '.join(sorted(kinds))}; "
+        "choose another file"
+    )
 
 
 def _packets(container: Any, stream: Any, warn: Callable[[str], None]) -> Iterator[Any]:
