@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -201,16 +202,17 @@ def _meshes(root: Path, items: list[dict[str, Any]], index: dict[str, int]) -> t
     if not items:
         return ()
     archive = root / "meshes.npz"
-    try:
-        with np.load(archive) as arrays:
-            return tuple(_mesh(item, arrays, index) for item in items)
-    except FileNotFoundError as error:
+    if not archive.is_file():
         raise FileNotFoundError(
             f"{archive}: the manifest lists {len(items)} meshes but the file is missing; "
             "restore it or build the pack again"
-        ) from error
-    except (OSError, EOFError) as error:
+        )
+    try:
+        stored = np.load(archive)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{archive}: not a readable .npz ({error}); build it again") from error
+    with stored:
+        return tuple(_mesh(item, stored, index) for item in items)
 
 
 def _mesh(item: dict[str, Any], arrays: Any, index: dict[str, int]) -> Mesh:
@@ -226,9 +228,7 @@ def _mesh(item: dict[str, Any], arrays: Any, index: dict[str, int]) -> Mesh:
             np.array([_texture(m, index) for m in item["materials"]], np.int32)[material],
             np.array([m["kd"] for m in item["materials"]], np.float32)[material],
         )
-    except Exception as error:  # every defect of a file names its mesh
-        if not isinstance(error, (KeyError, IndexError, ValueError, TypeError)):
-            raise
+    except (KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{item['file']} ({item.get('path')}): broken mesh: {error}; "
             "delete its line from manifest.json or build the pack again"
