@@ -14,9 +14,10 @@ from tapnet.scenes.world import PRESETS, Scene, Settings
 if TYPE_CHECKING:
     from tapnet.scenes.assets import Assets
     from tapnet.scenes.clip import Backend
+    from tapnet.scenes.truth import Extras
     from tapnet.structs import Example
 
-__all__ = ["PRESETS", "Scene", "Settings", "render", "sample"]
+__all__ = ["PRESETS", "Scene", "Settings", "extras", "render", "sample"]
 
 
 def sample(seed: int, settings: Settings | None = None) -> Scene:
@@ -36,3 +37,11 @@ def render(scene: Scene, assets: Assets | None = None, backend: Backend = "numba
     from tapnet.scenes import clip
 
     return clip.render(scene, packs.load() if assets is None else assets, backend)
+
+
+def extras(scene: Scene, assets: Assets | None = None) -> Extras:
+    """Depth, instances, flow, cameras and 3-D tracks of the clip, worked out when asked for."""
+    from tapnet.scenes import assets as packs
+    from tapnet.scenes.truth import Extras
+
+    return Extras(scene, packs.load() if assets is None else assets)

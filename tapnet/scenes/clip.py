@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from tapnet.scenes import render_numba as cpu
 from tapnet.scenes import tracks
 from tapnet.scenes.camera import project
 from tapnet.scenes.moments import Pattern, Picture
@@ -78,48 +79,60 @@ def track(
 
     `query` [N, 3] (t, y, x), `faces` [N] the face, or plane of the room, that each one shows.
     """
-    from tapnet.scenes import render_numba as cpu
-
-    scene, surface = stage.scene, stage.surface
-    frames = np.arange(scene.frames, dtype=float)
-    cameras, bones = stage.geometry(frames)
-    corners = (
-        surface.faces[np.maximum(faces, 0)]
-        if len(surface.faces)
-        else np.zeros((len(faces), 3), int)
-    )
-    subset = _subset(stage.skeleton, corners.ravel())
-    room = surface.room.astype(float)
-    moved = np.zeros((scene.frames, corners.size, 3), np.float32)
-    unused = np.empty_like(moved[0])
-    if len(surface.faces):
-        for t in range(scene.frames):
-            cpu.pose(subset, bones[t], t, 0, moved[t], unused)
-    weights, place = np.zeros((len(query), 3)), np.zeros((len(query), 3))
-    moved = moved.reshape(scene.frames, -1, 3, 3)
-    for t in np.unique(query[:, 0]).astype(int):
-        here = query[:, 0] == t
-        weights[here], place[here] = tracks.lift(
-            query[here][:, [2, 1]], faces[here], cameras[t], moved[t, here], room
-        )
-    world = tracks.follow(weights, place, faces >= 0, moved)
+    times = np.arange(stage.scene.frames)
+    cameras, bones = stage.geometry(times.astype(float))
+    world = positions(stage, query, faces, times).transpose(1, 0, 2)
     xy, depth = project(cameras, world)
-    beyond = ((world < room[0] - _TOLERANCE) | (world > room[1] + _TOLERANCE)).any(-1)
-    occluded = ~tracks.inside(xy, depth, scene.size) | (beyond & (faces >= 0))
-    if len(surface.faces) and len(query):
+    low, high = stage.surface.room.astype(float)
+    beyond = ((world < low - _TOLERANCE) | (world > high + _TOLERANCE)).any(-1)
+    occluded = ~tracks.inside(xy, depth, stage.scene.size) | (beyond & (faces >= 0))
+    if len(stage.surface.faces) and len(query):
         _mark_hidden(stage, cameras, bones, xy, depth, faces, occluded)
     return xy.transpose(1, 0, 2), occluded.T, world.transpose(1, 0, 2)
 
 
+def positions(stage: Stage, query: np.ndarray, faces: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """[N, S, 3] world points of the queries at the frames `times` [S], which hold their own."""
+    cameras, bones = stage.geometry(times.astype(float))
+    corners = _moved(stage, faces, bones, times)
+    room = stage.surface.room.astype(float)
+    weights, place = np.zeros((len(query), 3)), np.zeros((len(query), 3))
+    for at in np.flatnonzero(np.isin(times, query[:, 0])):
+        here = query[:, 0] == times[at]
+        weights[here], place[here] = tracks.lift(
+            query[here][:, [2, 1]], faces[here], cameras[at], corners[at, here], room
+        )
+    return tracks.follow(weights, place, faces >= 0, corners).transpose(1, 0, 2)
+
+
+def _moved(stage: Stage, faces: np.ndarray, bones: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """[S, N, 3, 3] float32 corners of the faces [N] at the times; 0 for planes of the room."""
+    moved = np.zeros((len(times), len(faces), 3, 3), np.float32)
+    bodily = faces >= 0
+    index, inverse = np.unique(stage.surface.faces[faces[bodily]], return_inverse=True)
+    subset = _subset(stage.skeleton, index)
+    vertices = np.empty((len(index), 3), np.float32)
+    normals = np.empty_like(vertices)
+    for s in range(len(times) if len(index) else 0):
+        cpu.pose(subset, bones[s], np.float32(times[s]), 0, vertices, normals)
+        moved[s, bodily] = vertices[inverse.reshape(-1, 3)]
+    return moved
+
+
 def _mark_hidden(stage: Stage, cameras, bones, xy, depth, faces, occluded) -> None:  # type: ignore[no-untyped-def]
     """Set occluded [T, N] where a face lies before the point."""
-    from tapnet.scenes import render_numba as cpu
-
     vertices = np.empty_like(stage.skeleton.vertices)
     normals, seen = np.empty_like(vertices), np.empty_like(vertices)
     for t in range(stage.scene.frames):
         camera = cameras[t].astype(np.float32)
-        cpu.pose(stage.skeleton, bones[t], t, stage.still_vertices if t else 0, vertices, normals)
+        cpu.pose(
+            stage.skeleton,
+            bones[t],
+            np.float32(t),
+            stage.still_vertices if t else 0,
+            vertices,
+            normals,
+        )
         cpu.view(vertices, camera, seen)
         tracks.hidden(
             xy[t],
@@ -136,8 +149,6 @@ def _mark_hidden(stage: Stage, cameras, bones, xy, depth, faces, occluded) -> No
 
 def _subset(skeleton: Skeleton, index: np.ndarray) -> Skeleton:
     """The skeleton of some of its vertices only."""
-    if not len(skeleton.vertices):
-        return skeleton
     return skeleton._replace(
         vertices=skeleton.vertices[index],
         normals=skeleton.normals[index],

@@ -22,6 +22,7 @@ from tapnet.scenes.world import (
     Scene,
     Sensor,
     Settings,
+    Shape,
     Skin,
     Vector,
     Wave,
@@ -76,24 +77,29 @@ def _open_ground(random: Random, settings: Settings) -> Room:
     """A wide field: photographs far away all around, a plain sky or a photographed one."""
     half = random.uniform(11, 26)
     height = half * random.uniform(0.7, 1.3)
-    backdrop = [Skin("photo", random.random(), 0.0, _tint(random, 0.8, 1.0, 0.02))] * 4
-    if random.random() < 0.5:
-        backdrop = [Skin("photo", random.random(), 0.0) for _ in range(4)]
+    walls = [Skin("photo", random.random(), 0.0) for _ in range(4)]
     ground = Skin(
-        "surface", random.random(), random.uniform(1.5, 7.0), _tint(random, 0.6, 1.0, 0.04)
+        "surface", random.random(), random.uniform(1.2, 4.0), _tint(random, 0.6, 1.0, 0.04)
     )
     haze = _tint(random, 0.55, 0.9, 0.06)
     return Room(
         low=vector([-half, -half, 0.0]),
         high=vector([half, half, height]),
-        skins=(*backdrop, ground, Skin("plain", tint=(0.5, 0.65, 0.85))),
+        skins=(walls[0], walls[1], walls[2], walls[3], ground, Skin("plain", tint=_sky(random))),
         fog=float(
             random.choice(
-                [0.0, random.uniform(0.005, 0.03), random.uniform(0.05, 0.1)], p=[0.4, 0.45, 0.15]
+                [0.0, random.uniform(0.005, 0.03), random.uniform(0.05, 0.1)], p=[0.55, 0.38, 0.07]
             )
         ),
         fog_color=haze,
     )
+
+
+def _sky(random: Random) -> Vector:
+    """Blue, white or grey."""
+    blue = random.uniform(0, 1)
+    bright = random.uniform(0.5, 1.0)
+    return vector(bright * (1 - blue * np.array([0.65, 0.4, 0.1])))
 
 
 def _plane_skin(random: Random, settings: Settings, photo: float) -> Skin:
@@ -130,14 +136,14 @@ def _bodies(random: Random, settings: Settings, room: Room, rig: Rig) -> list[Bo
 
 def _standing(random: Random, settings: Settings, spread: float) -> Body:
     """Furniture: stands on the floor and never moves."""
-    shape = "mesh" if random.random() < 0.85 else "box"
+    solid = random.random() < 0.12
     size = random.uniform(0.5, 1.7)
-    stretch = (1.0, 1.0, 1.0) if shape == "mesh" else random.uniform(0.25, 1.0, 3)
+    stretch = random.uniform(0.25, 1.0, 3) if solid else np.ones(3)
     return Body(
-        "mesh" if shape == "mesh" else "box",
+        "box" if solid else "mesh",
         random.random(),
-        vector(size * np.asarray(stretch)),
-        _skin(random, settings),
+        vector(size * stretch),
+        _skin(random, settings, own=not solid),
         position=vector([*random.uniform(-spread, spread, 2), 0.0]),
         rotation=(0.0, 0.0, random.uniform(0, 2 * np.pi)),
         settle=True,
@@ -155,11 +161,14 @@ def _thrown(random: Random, settings: Settings, spread: float) -> Body:
         )
         for _ in range(random.poisson(settings.frames / 40))
     ]
+    shape: Shape = "mesh"
+    if random.random() < 0.2:
+        shape = "ball" if random.random() < 0.6 else "box"
     return Body(
-        "mesh" if random.random() < 0.8 else ("ball" if random.random() < 0.5 else "box"),
+        shape,
         random.random(),
         (random.uniform(0.25, 0.85),) * 3,
-        _skin(random, settings),
+        _skin(random, settings, own=shape == "mesh"),
         "falling",
         vector([*random.uniform(-spread, spread, 2), random.uniform(0.3, 2.4)]),
         vector(random.normal(size=3) * 1.5),
@@ -185,11 +194,12 @@ def _floating(random: Random, settings: Settings, spread: float, rig: Rig) -> Bo
         for _ in range(random.poisson(settings.frames / 30) if random.random() < 0.4 else 0)
     ]
     joints = _spine_joints(random) if spine else ()
+    solid = random.random() < 0.1
     return Body(
-        "mesh" if random.random() < 0.85 else "box",
+        "box" if solid else "mesh",
         random.random(),
-        (random.uniform(0.3, 1.1),) * 3,
-        _skin(random, settings),
+        vector(random.uniform(0.3, 1.1) * (random.uniform(0.2, 1, 3) if solid else np.ones(3))),
+        _skin(random, settings, own=not solid),
         "floating",
         vector([*random.uniform(-spread, spread, 2), random.uniform(0.4, 2.2)]),
         vector(random.normal(size=3) * 1.5),
@@ -274,7 +284,7 @@ def _held(random: Random, settings: Settings, rig: Rig) -> Body:
     deep = random.uniform(0.9, 2.2)
     aside = random.uniform(-0.5, 0.5, 2) * deep / rig.focal
     return Body(
-        "mesh" if random.random() < 0.85 else "box",
+        "mesh",
         random.random(),
         (random.uniform(0.25, 0.6) * deep / 1.5,) * 3,
         _skin(random, settings),
@@ -303,7 +313,7 @@ def _passing(random: Random, settings: Settings, rig: Rig) -> Body:
         "box" if slender else "mesh",
         random.random(),
         vector(size * np.asarray(stretch)),
-        _skin(random, settings),
+        _skin(random, settings, own=not slender),
         "passing",
         vector(place - velocity * when),
         vector(random.normal(size=3) * (0.1 if slender else 1.5)),
@@ -366,13 +376,13 @@ def _light(random: Random, outdoors: bool) -> Light:
     direction = random.normal(size=3)
     direction[2] = abs(direction[2]) + random.uniform(0.25, 1.2)
     warm = random.normal() * 0.1
-    sun = random.uniform(0.5, 1.6) if outdoors else random.uniform(0.1, 1.1)
-    sky = random.uniform(0.25, 0.7)
+    sun = random.uniform(0.6, 2.0) if outdoors else random.uniform(0.2, 1.5)
+    sky = random.uniform(0.2, 0.55)
     return Light(
         direction=vector(_unit(direction)),
         sun=vector(np.clip(sun * np.array([1 + warm, 1.0, 1 - warm]), 0.02, 2)),
         sky=vector(np.clip(sky * np.array([1 - warm, 1.0, 1 + warm]), 0.02, 2)),
-        ground=vector(sky * random.uniform(0.3, 0.8) * np.array([1 + warm, 1.0, 1 - warm])),
+        ground=vector(sky * random.uniform(0.2, 0.6) * np.array([1 + warm, 1.0, 1 - warm])),
         shadow=int(random.choice([160, 256, 384])),
     )
 
@@ -386,11 +396,11 @@ def _sensor(random: Random, settings: Settings) -> Sensor:
         shutter=float(random.choice([0.0, 0.25, 0.5, 0.9], p=[0.25, 0.25, 0.35, 0.15])),
         exposure=smooth(random, 1, 0.02 if drifts else 0.0, (20, 80), random.normal() * 0.3),
         balance=vector(1 + random.normal(size=3) * 0.05),
-        contrast=random.uniform(0.8, 1.2),
-        saturation=random.uniform(0.6, 1.3) if random.random() < 0.95 else 0.0,
-        vignette=flaw(0.2, 0.6),
-        blur=flaw(0.5, 0.8, 1.2),
-        noise=flaw(0.01, 0.02, 0.05),
+        contrast=random.uniform(0.9, 1.3),
+        saturation=random.uniform(0.7, 1.4) if random.random() < 0.95 else 0.0,
+        vignette=flaw(0.3, 0.8),
+        blur=flaw(0.4, 0.6, 1.0),
+        noise=flaw(0.005, 0.01, 0.02, 0.035) if random.random() < 0.8 else 0.0,
         jpeg=int(flaw(30, 50, 75, 90)),
     )
 

@@ -47,7 +47,7 @@ def smooth(
     waves: int = 2,
 ) -> Curve:
     """A smooth random curve around `offset` with about the given speed (units per frame)."""
-    period = np.exp(random.uniform(*np.log(periods), waves))
+    period = np.exp(random.uniform(np.log(periods[0]), np.log(periods[1]), waves))
     rate = 2 * np.pi / period
     amplitude = random.normal(size=(waves, components)) * speed / rate[:, None] / waves**0.5 * 1.4
     phase = random.uniform(0, 2 * np.pi, (waves, components))

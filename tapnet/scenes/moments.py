@@ -61,7 +61,7 @@ def _turns(count: int) -> int:
 
 def paint(stage: Stage, pattern: Pattern) -> Iterator[Picture]:
     """The pictures of all frames, on the CPU."""
-    painter = _Painter(stage, pattern)
+    painter = Painter(stage, pattern)
     moments = pattern.times if pattern.exact else np.append(pattern.times, 0.0)
     for first in range(0, stage.scene.frames, _CHUNK):
         frames = np.arange(first, min(first + _CHUNK, stage.scene.frames))
@@ -73,7 +73,7 @@ def paint(stage: Stage, pattern: Pattern) -> Iterator[Picture]:
             yield painter.frame(times[i], cameras[i], bones[i])
 
 
-class _Painter:
+class Painter:
     """The buffers of one clip, used again for every frame."""
 
     def __init__(self, stage: Stage, pattern: Pattern) -> None:

@@ -11,7 +11,7 @@ from tapnet.scenes.world import Sensor
 _CURVE = 4096  # entries of the tone curve
 _GRAINS = 1 << 18  # of the noise table
 _BRIGHT = 4.0  # linear light at the end of the tone curve
-_MIDDLE = 0.22  # mean linear light that the automatic exposure aims at
+_MIDDLE = 0.17  # mean linear light that the automatic exposure aims at
 _ADAPTS = 0.04  # share of the way to it that is gone in a frame
 
 

@@ -181,8 +181,10 @@ class _Part:
         tint = np.asarray(body.skin.tint, np.float32)
         self.tint = shape.color**2 * tint if own else np.broadcast_to(tint, shape.color.shape)
         if own:
-            used, inverse = np.unique(shape.texture, return_inverse=True)
-            self.texture = np.array([textures.add(int(t)) for t in used], np.int32)[inverse]
+            table = np.zeros(shape.texture.max(initial=-1) + 2, np.int32)
+            for used in np.flatnonzero(np.bincount(shape.texture + 1)):
+                table[used] = textures.add(int(used) - 1)
+            self.texture = table[shape.texture + 1]
         else:
             self.texture = np.full(len(shape.faces), textures.of(body.skin), np.int32)
         sides = np.array(textures.sides, np.float32)[self.texture]
@@ -242,20 +244,21 @@ def pyramid(image):  # type: ignore[no-untyped-def]
     out = np.empty((4 * side * side - 1) // 3, np.int32)
     for y in range(side):
         for x in range(side):
-            r, g, b = image[y, x]
-            out[y * side + x] = np.int32(r) | np.int32(g) << 8 | np.int32(b) << 16
+            r, g, b = np.int32(image[y, x, 0]), np.int32(image[y, x, 1]), np.int32(image[y, x, 2])
+            out[y * side + x] = r | g << 8 | b << 16
     above, at, side = 0, side * side, side // 2
     while side > 0:
         for y in range(side):
             for x in range(side):
                 first = above + 4 * side * y + 2 * x
-                r, g, b = 2, 2, 2
-                for corner in (first, first + 1, first + 2 * side, first + 2 * side + 1):
+                texel = out[first]
+                low, green = texel & 0xFF00FF, texel >> 8 & 255
+                for corner in (first + 1, first + 2 * side, first + 2 * side + 1):
                     texel = out[corner]
-                    r += texel & 255
-                    g += texel >> 8 & 255
-                    b += texel >> 16 & 255
-                out[at + y * side + x] = r >> 2 | g >> 2 << 8 | b >> 2 << 16
+                    low += texel & 0xFF00FF  # red and blue at once
+                    green += texel >> 8 & 255
+                mean = (low + 0x20002) >> 2 & 0xFF00FF | ((green + 2) >> 2) << 8
+                out[at + y * side + x] = mean
         above, at, side = at, at + side * side, side // 2
     return out
 
@@ -265,10 +268,15 @@ def _density(vertices, faces, uv):  # type: ignore[no-untyped-def]
     """[F] texture repeats per unit of length: the root of the ratio of the areas."""
     out = np.empty(len(faces), np.float32)
     for f in range(len(faces)):
-        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-        area = np.sqrt((np.cross(b - a, c - a) ** 2).sum())
-        p, q = uv[f, 1] - uv[f, 0], uv[f, 2] - uv[f, 0]
-        out[f] = np.sqrt(abs(p[0] * q[1] - p[1] * q[0]) / max(area, 1e-12))
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        x, y, z = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        ex, ey, ez = vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z
+        fx, fy, fz = vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z
+        x, y, z = ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx
+        area = max(np.sqrt(x * x + y * y + z * z), 1e-12)
+        eu, ev = uv[f, 1, 0] - uv[f, 0, 0], uv[f, 1, 1] - uv[f, 0, 1]
+        fu, fv = uv[f, 2, 0] - uv[f, 0, 0], uv[f, 2, 1] - uv[f, 0, 1]
+        out[f] = np.sqrt(abs(eu * fv - ev * fu) / area)
     return out
 
 

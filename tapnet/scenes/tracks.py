@@ -118,48 +118,57 @@ def hidden(xy, depth, own, vertices, seen, faces, camera, size, out):  # type: i
             row, column = int(y) // _CELL, int(x) // _CELL
             following[n] = first[row, column]
             first[row, column] = n
-    corners = np.empty((3, 3))
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         w0, w1, w2 = seen[a, 2], seen[b, 2], seen[c, 2]
         if w0 > 0 and w1 > 0 and w2 > 0:
-            left = min(seen[a, 0], seen[b, 0], seen[c, 0])
-            right = max(seen[a, 0], seen[b, 0], seen[c, 0])
-            top = min(seen[a, 1], seen[b, 1], seen[c, 1])
-            bottom = max(seen[a, 1], seen[b, 1], seen[c, 1])
-            if right < 0 or bottom < 0 or left >= width or top >= height:
-                continue
-            corners[0], corners[1], corners[2] = seen[a], seen[b], seen[c]
-            _hide(corners, face, xy, depth, own, first, following, out)
+            x0, x1, x2 = seen[a, 0], seen[b, 0], seen[c, 0]
+            y0, y1, y2 = seen[a, 1], seen[b, 1], seen[c, 1]
+            if (
+                min(x0, x1, x2) < width
+                and min(y0, y1, y2) < height
+                and max(x0, x1, x2) >= 0
+                and max(y0, y1, y2) >= 0
+            ):
+                _hide(
+                    x0, y0, w0, x1, y1, w1, x2, y2, w2, face, xy, depth, own, first, following, out
+                )
         elif w0 > 0 or w1 > 0 or w2 > 0:
-            polygon, count = cut(vertices[a], vertices[b], vertices[c], camera)
+            corners, count = cut(vertices[a], vertices[b], vertices[c], camera)
             for k in range(2, count):
-                corners[0], corners[1], corners[2] = polygon[0], polygon[k - 1], polygon[k]
-                _hide(corners, face, xy, depth, own, first, following, out)
+                _hide(
+                    *(corners[0, 0], corners[0, 1], corners[0, 2]),
+                    *(corners[k - 1, 0], corners[k - 1, 1], corners[k - 1, 2]),
+                    *(corners[k, 0], corners[k, 1], corners[k, 2]),
+                    *(face, xy, depth, own, first, following, out),
+                )
 
 
 @exact_kernel
-def _hide(corners, face, xy, depth, own, first, following, out):  # type: ignore[no-untyped-def]
+def _hide(  # type: ignore[no-untyped-def]
+    x0, y0, w0, x1, y1, w1, x2, y2, w2, face, xy, depth, own, first, following, out
+):
     """Set out [N] for the points behind one triangle of (x px, y px, 1 / depth)."""
     rows, columns = first.shape
-    left, right = corners[:, 0].min(), corners[:, 0].max()
-    top, bottom = corners[:, 1].min(), corners[:, 1].max()
-    x0, y0, w0 = corners[0]
-    ax, ay, aw = corners[1, 0] - x0, corners[1, 1] - y0, corners[1, 2] - w0
-    bx, by, bw = corners[2, 0] - x0, corners[2, 1] - y0, corners[2, 2] - w0
-    area = ax * by - bx * ay
-    if area == 0:
-        return
-    for row in range(int(max(top, 0)) // _CELL, int(min(bottom // _CELL, rows - 1)) + 1):
-        for column in range(int(max(left, 0)) // _CELL, int(min(right // _CELL, columns - 1)) + 1):
+    column0 = int(max(min(x0, x1, x2), 0)) // _CELL
+    column1 = int(min(max(x0, x1, x2) / _CELL, columns - 1))
+    row0 = int(max(min(y0, y1, y2), 0)) // _CELL
+    row1 = int(min(max(y0, y1, y2) / _CELL, rows - 1))
+    for row in range(row0, row1 + 1):
+        for column in range(column0, column1 + 1):
             n = first[row, column]
             while n >= 0:
                 if not out[n] and own[n] != face:
-                    px, py = xy[n, 0] - x0, xy[n, 1] - y0
-                    b1 = (px * by - py * bx) / area
-                    b2 = (py * ax - px * ay) / area
-                    if b1 >= 0 and b2 >= 0 and b1 + b2 <= 1:
-                        w = w0 + b1 * aw + b2 * bw
+                    x, y = np.float64(x0), np.float64(y0)
+                    ax, ay, bx, by = x1 - x, y1 - y, x2 - x, y2 - y
+                    area = ax * by - bx * ay
+                    px, py = xy[n, 0] - x, xy[n, 1] - y
+                    b1 = px * by - py * bx
+                    b2 = py * ax - px * ay
+                    if area < 0:
+                        area, b1, b2 = -area, -b1, -b2
+                    if area > 0 and b1 >= 0 and b2 >= 0 and b1 + b2 <= area:
+                        w = w0 + (b1 * (w1 - w0) + b2 * (w2 - w0)) / area
                         if w * depth[n] > 1 + CLEARANCE:
                             out[n] = True
                 n = following[n]

@@ -36,7 +36,7 @@ class Settings:
     frames: int = 24
     points: int = 256  # queries per clip
     samples: int = 4  # moments averaged into a frame: anti-aliasing and motion blur
-    objects: tuple[int, int] = (4, 14)  # fewest and most
+    objects: tuple[int, int] = (6, 18)  # fewest and most
     camera_speed: float = 1.0
     object_speed: float = 1.0
     deforming: float = 0.35  # share of moving objects that bend, wave or walk
