@@ -235,8 +235,9 @@ def _parse(argv: Sequence[str]) -> Callable[[], None]:
             return tyro.extras.subcommand_cli_from_dict(
                 {name: _later(command, brief) for name, command in COMMANDS.items()},
                 prog="tapnet",
-                description="Track any point in any video. `tapnet COMMAND --help` has examples. "
-                "TAPNET_DEBUG=1 shows where an error comes from.",
+                description="Track any point in any video.\n\n"
+                "`tapnet COMMAND --help` has an example of each command; with TAPNET_DEBUG=1 in\n"
+                "the environment an error shows where it comes from.",
                 args=argv,
             )
     except SystemExit as end:
