@@ -22,15 +22,41 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
 
     Takes [..., 2] (x, y) and [..., 3] (t, y, x) alike, numpy or torch; t is left as it is.
     """
-    ratio_y, ratio_x = (b / a for a, b in zip(old, new, strict=True))
     if points.shape[-1] not in (2, 3):
         raise ValueError(f"points: expected [... 2] or [... 3], got {list(points.shape)}")
-    factors = [ratio_x, ratio_y] if points.shape[-1] == 2 else [1.0, ratio_y, ratio_x]
+    time = [1] * (points.shape[-1] == 3)
+    yx = slice(None, None, 1 if time else -1)
+    times, over = [*time, *new[yx]], [*time, *old[yx]]  # whole numbers: the product is rounded once
     if isinstance(points, np.ndarray):
-        return points * np.asarray(factors, points.dtype)
-    return points * points.new_tensor(factors)
+        return points * np.asarray(times, points.dtype) / np.asarray(over, points.dtype)
+    return points * points.new_tensor(times) / points.new_tensor(over)
 
 
 def xy_to_yx(points: Points) -> Points:
     """(x, y) as (y, x), or the reverse: the one place where the two orders meet."""
     return points[..., [1, 0]]
+
+
+def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
+    """[B, N, C]: the grid [B, T, h, w, C] read at points [B, N, 3] (t, y, x) in its own cells.
+
+    Linear in time and space; beyond the border the nearest value holds. SPEC 2.4.
+    """
+    import torch  # here, so that numpy users of this module do not wait for it
+
+    sizes = torch.tensor(grid.shape[1:4], device=grid.device, dtype=points.dtype)
+    offset = points.new_tensor([0.0, 0.5, 0.5])  # time has no half offset
+    index = torch.minimum((points - offset).clamp_min(0.0), sizes - 1)
+    low = index.floor()
+    part = (index - low).to(grid.dtype)
+    first = low.long()
+    last = torch.minimum(first + 1, sizes.long() - 1)
+    batch = torch.arange(grid.shape[0], device=grid.device)[:, None]
+    total = grid.new_zeros(())
+    for corner in range(8):
+        high = [bool(corner >> axis & 1) for axis in range(3)]
+        t, y, x = ((last if h else first)[..., axis] for axis, h in enumerate(high))
+        weights = [part[..., a] if h else 1 - part[..., a] for a, h in enumerate(high)]
+        weight = weights[0] * weights[1] * weights[2]
+        total = total + weight[..., None] * grid[batch, t, y, x]
+    return total

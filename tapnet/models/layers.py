@@ -74,29 +74,6 @@ def temporal_shift(x: Tensor, fraction: float = 0.125) -> Tensor:
     return torch.cat([after, x[:, :, n : x.shape[2] - n], before], dim=2)
 
 
-def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
-    """[B, N, C]: the grid [B, T, h, w, C] read at points [B, N, 3] (t, y, x) in its own cells.
-
-    Linear in time and space; beyond the border the nearest value holds. SPEC 2.4.
-    """
-    sizes = torch.tensor(grid.shape[1:4], device=grid.device, dtype=points.dtype)
-    offset = points.new_tensor([0.0, 0.5, 0.5])  # time has no half offset
-    index = torch.minimum((points - offset).clamp_min(0.0), sizes - 1)
-    low = index.floor()
-    part = (index - low).to(grid.dtype)
-    first = low.long()
-    last = torch.minimum(first + 1, sizes.long() - 1)
-    batch = torch.arange(grid.shape[0], device=grid.device)[:, None]
-    total = grid.new_zeros(())
-    for corner in range(8):
-        high = [bool(corner >> axis & 1) for axis in range(3)]
-        t, y, x = ((last if h else first)[..., axis] for axis, h in enumerate(high))
-        weights = [part[..., a] if h else 1 - part[..., a] for a, h in enumerate(high)]
-        weight = weights[0] * weights[1] * weights[2]
-        total = total + weight[..., None] * grid[batch, t, y, x]
-    return total
-
-
 def local_scores(grid: Tensor, queries: Tensor, centers: Tensor, radius: int = 3) -> Tensor:
     """[M, k*k] scores of each query with the k x k places around its centre, k = 2 radius + 1.
 

@@ -21,14 +21,13 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from tapnet.geometry import rescale, xy_to_yx
+from tapnet.geometry import rescale, sample_grid, xy_to_yx
 from tapnet.models.backbones import ExtraBlock, TapirResNet
 from tapnet.models.layers import (
     CostVolumeHead,
     cost_volume,
     initialize,
     local_scores,
-    sample_grid,
     unit_norm,
 )
 from tapnet.models.mixer import Context, Mixer

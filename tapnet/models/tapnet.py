@@ -17,9 +17,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tapnet.geometry import rescale, xy_to_yx
+from tapnet.geometry import rescale, sample_grid, xy_to_yx
 from tapnet.models.backbones import TsmResNet
-from tapnet.models.layers import CostVolumeHead, cost_volume, initialize, sample_grid, unit_norm
+from tapnet.models.layers import CostVolumeHead, cost_volume, initialize, unit_norm
 from tapnet.structs import Prediction, check_shapes
 from tapnet.video import normalize
 
