@@ -5,6 +5,8 @@ The scenes are smooth random textures drawn at exact sub-pixel offsets by the te
 
 from __future__ import annotations
 
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -154,6 +156,16 @@ def test_a_step_leaves_the_state_it_was_given_as_it_was(name: str) -> None:
     expected = model(video[:, :3], torch.tensor([[[0, 30.0, 30.0]]]))
     assert first.tracks.equal(again.tracks)
     assert third.tracks[0, 0].equal(expected.tracks[0, 0, 2:])
+
+
+def test_a_state_does_not_grow_with_the_frames_seen(name: str) -> None:
+    model, video = BASELINES[name](), behind_a_bar(24)
+    _, state = model.step(video[0, 0], model.init_state())
+    state, sizes = model.add(state, torch.tensor([[30.0, 30.0], [20.0, 90.0]])), []
+    for t in range(1, 24):
+        _, state = model.step(video[0, t], state)
+        sizes.append(len(pickle.dumps(state)))
+    assert len(set(sizes[17:])) == 1  # flow-multi remembers 17 frames
 
 
 def test_float_video_gives_what_its_uint8_gives(name: str) -> None:

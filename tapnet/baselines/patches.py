@@ -19,7 +19,7 @@ import numpy as np
 from tapnet.baselines.online import SURE, Points, inside
 
 PATCH = 21  # pixels: side of a patch, and of the window of Lucas-Kanade
-MISSED = 0.7  # pixels: a motion whose way back misses its start by more is not believed
+MISSED = 1.0  # pixels: a motion whose way back misses its start by more is not believed
 ALIKE = 0.5  # correlation below which a patch is another patch
 FOUND = 0.85  # correlation above which a place that was searched for is the point's
 REACH = 8, 2, 32  # pixels: how far a lost point is looked for at first, more per frame, at most
