@@ -8,6 +8,7 @@ is imported by the command that needs it, so help comes at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import inspect
 import io
@@ -19,13 +20,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
 from tapnet.progress import QUIET_SECONDS, Progress
+from tapnet.scenes_cli import SCENES
 
 if TYPE_CHECKING:
     from tapnet.tracks import Tracks
@@ -197,13 +199,25 @@ def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     _write(tracks, video, [out / "demo.npz", out / "demo.mp4"])
 
 
+def scenes() -> None:
+    """Synthetic videos with exact tracks: render them, build their assets, describe them.
+
+    For example:
+      tapnet scenes render clips --count 100
+      tapnet scenes stats --count 50
+    """
+    main(["scenes", "--help"])
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "models": models,
     "convert": convert,
     "evaluate": evaluate,
+    "scenes": scenes,
     "demo": demo,
 }
+GROUPS = {"scenes": SCENES}  # commands of two words
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -227,18 +241,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+_DESCRIPTION = """Track any point in any video.
+
+`tapnet COMMAND --help` has an example of each command; with TAPNET_DEBUG=1 in
+the environment an error shows where it comes from."""
+
+
 def _parse(argv: Sequence[str]) -> Callable[[], None]:
     """The command with its arguments, not yet run. Raises SystemExit as argument parsers do."""
-    said, brief = io.StringIO(), argv[:1] not in [[name] for name in COMMANDS]
+    group = argv[0] if argv and argv[0] in GROUPS and len(argv) > 1 else None
+    commands, args = (GROUPS[group], argv[1:]) if group else (COMMANDS, argv)
+    said, brief = io.StringIO(), args[:1] not in [[name] for name in commands]
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                {name: _later(command, brief) for name, command in COMMANDS.items()},
-                prog="tapnet",
-                description="Track any point in any video.\n\n"
-                "`tapnet COMMAND --help` has an example of each command; with TAPNET_DEBUG=1 in\n"
-                "the environment an error shows where it comes from.",
-                args=argv,
+                {name: _later(command, brief) for name, command in commands.items()},
+                prog=f"tapnet {group}" if group else "tapnet",
+                description=inspect.getdoc(COMMANDS[group]) if group else _DESCRIPTION,
+                args=args,
             )
     except SystemExit as end:
         if end.code:  # tyro frames its messages; one line of it is enough
@@ -262,6 +282,7 @@ def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[
     take.__doc__ = text.splitlines()[0] if brief else re.sub(r"\n {12}", " ", text)
     del take.__wrapped__  # tyro would read the docstring of what is wrapped
     take.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    take.__annotations__ = get_type_hints(command, include_extras=True)  # of its own module
     return take
 
 
@@ -275,6 +296,8 @@ def _is_told_to_users(error: Exception) -> bool:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "no space left on the disk; free some, or choose another folder with --out"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system says'}: {error.strerror}"
     return " ".join(str(error).split())
@@ -283,18 +306,21 @@ def _one_line(error: Exception) -> str:
 def _load(model: str | None, device: str, resolution: str | None) -> tapnet.Tracker:
     from tapnet.tracker import DEFAULT, load
 
-    return load(model or DEFAULT, device, _size(resolution) if resolution else None)
+    return load(model or DEFAULT, device, size_of(resolution) if resolution else None)
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str, what: str = "resolution") -> tuple[int, int]:
+    """(height, width) from HEIGHTxWIDTH; ValueError names `what` otherwise."""
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()):
-        raise ValueError(f"resolution: expected HEIGHTxWIDTH such as 256x384, got {text!r}")
+        raise ValueError(f"{what}: expected HEIGHTxWIDTH such as 256x384, got {text!r}")
     return int(height), int(width)
 
 
 def _prepare_folder(folder: Path) -> None:
     """Fails now rather than after the work if nothing can be written there."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder to write into, got a file; choose another")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass

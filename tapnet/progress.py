@@ -12,10 +12,10 @@ PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
 class Progress:
-    """Called with frames done and frames in all: a bar in a terminal, else a line now and then."""
+    """Called with units done and units in all: a bar in a terminal, else a line now and then."""
 
-    def __init__(self, label: str) -> None:
-        self._label, self._began = label, time.monotonic()
+    def __init__(self, label: str, unit: str = "frames") -> None:
+        self._label, self._unit, self._began = label, unit, time.monotonic()
         self._bar: Any = None
         self._last_line = self._began
 
@@ -35,12 +35,12 @@ class Progress:
         now = time.monotonic()
         if now - self._began < QUIET_SECONDS:
             return
-        speed = f"{done / (now - self._began):.1f} frames/s"
+        speed = f"{done / (now - self._began):.1f} {self._unit}/s"
         if sys.stderr.isatty():
             self._draw(done, total, speed)
         elif now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            sys.stderr.write(f"{self._label}: {done} of {total} frames, {speed}\n")
+            sys.stderr.write(f"{self._label}: {done} of {total} {self._unit}, {speed}\n")
 
     def _draw(self, done: int, total: int, speed: str) -> None:
         from rich.console import Console
@@ -51,10 +51,10 @@ class Progress:
             self._bar = Bar(
                 "{task.description}",
                 BarColumn(),
-                "{task.completed}/{task.total} frames, {task.fields[speed]}",
+                "{task.completed}/{task.total} {task.fields[unit]}, {task.fields[speed]}",
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
-            self._bar.add_task(self._label, total=total, speed=speed)
+            self._bar.add_task(self._label, total=total, speed=speed, unit=self._unit)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, speed=speed)

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from unittest import mock
 
-from tapnet.cli import COMMANDS, main
+from tapnet.cli import COMMANDS, GROUPS, main
 
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 COLUMNS = "88"  # whatever the terminal is
@@ -31,7 +31,11 @@ def help_of(*command: str) -> str:
 
 def text() -> str:
     """The whole page."""
-    sections = [f"## `tapnet {name}`\n\n```text\n{help_of(name)}\n```\n" for name in COMMANDS]
+    commands = [(name,) for name in COMMANDS]
+    commands += [(group, name) for group, names in GROUPS.items() for name in names]
+    sections = [
+        f"## `tapnet {' '.join(words)}`\n\n```text\n{help_of(*words)}\n```\n" for words in commands
+    ]
     return "\n".join([HEAD, f"```text\n{help_of()}\n```\n", *sections])
 
 
