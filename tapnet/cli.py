@@ -296,7 +296,7 @@ def _is_told_to_users(error: Exception) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.strerror == os.strerror(errno.ENOSPC):
         return "no space left on the disk; free some, or choose another folder with --out"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system says'}: {error.strerror}"

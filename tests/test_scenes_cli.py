@@ -1,5 +1,6 @@
 """`tapnet scenes ...`: files, messages, exit codes."""
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -72,6 +73,17 @@ def test_what_cannot_be_rendered_is_one_line(run: Run, tmp_path: Path) -> None:
         assert (code, out) == (2, ""), change
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_a_full_disk_is_told_with_what_was_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full; 3 finished shards are kept", "clips")
+
+    monkeypatch.setattr(shards, "write", full)
+    code, _, err = run("render", tmp_path / "clips", "--workers", "0")
+    assert (code, err) == (2, "tapnet: clips: the disk is full; 3 finished shards are kept\n")
 
 
 def test_assets_builds_a_pack_that_renders(run: Run, tmp_path: Path) -> None:
