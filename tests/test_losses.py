@@ -62,9 +62,10 @@ def test_terms_and_gradients_are_those_of_the_reference(path: Path) -> None:
         terms.total.backward()
         for name, value in inputs.items():
             gradient = torch.zeros_like(value) if value.grad is None else value.grad
-            torch.testing.assert_close(
-                gradient, arrays[f"tapnet_loss|{variant}|grad_{name}"], rtol=1e-5, atol=1e-7
-            )
+            wanted = arrays[f"tapnet_loss|{variant}|grad_{name}"]
+            # Positions of hundreds of pixels round to 1e-5 px: tell errors by the largest entry.
+            atol = 1e-5 * wanted.abs().max().item()
+            torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=atol)
 
 
 @pytest.mark.parametrize("path", vectors.all_of("losses_training_sum.npz"))

@@ -291,7 +291,7 @@ class Tapir(nn.Module):
             change, kept = self.mixer.causal(inputs, before)
         else:
             change, kept = self.mixer(inputs), ()
-        change = change.view(batch, count, frames, -1)
+        change = change.view(batch, count, frames, change.shape[-1])
         step = rescale(change[..., :2], level.resolution, self.settings.initial_resolution)
         guess = (position + step, occlusion + change[..., 2], expected_dist + change[..., 3])
         return guess, current + change[..., 4:], kept
@@ -310,7 +310,7 @@ class Tapir(nn.Module):
             scores = local_scores(
                 grid.flatten(0, 1), queries.flatten(0, 2), centers.flatten(0, 2), PATCH_RADIUS
             )
-            found.append(scores.view(batch, count, frames, -1))
+            found.append(scores.view(batch, count, frames, scores.shape[-1]))
         return found
 
     def init_state(self) -> TapirState:

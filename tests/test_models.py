@@ -1,0 +1,253 @@
+"""What holds for every model: shapes, independence, chunking, odd sizes, gradients, both dtypes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tapnet import models
+from tapnet.models import build, layers
+from tapnet.models.layers import local_scores, soft_argmax, temporal_shift
+from tapnet.models.tapir import default_resolutions
+
+SMALL = {"num_mixer_blocks": 2, "mixer_hidden_dim": 32, "initial_resolution": (64, 64)}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tapnet": ("tapnet", {}),
+    "tapnet-2022": ("tapnet", {"first_release": True}),
+    "tapir": ("tapir", SMALL),
+    "causal-tapir": ("tapir", SMALL | {"causal": True}),
+    "bootstapir": ("tapir", SMALL | {"pyramid_level": 1, "extra_convs": True}),
+}
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def model(request: pytest.FixtureRequest) -> Any:
+    torch.manual_seed(0)
+    name, settings = KINDS[request.param]
+    network = build(name, **settings).eval()
+    for part in network.modules():  # averages as after some training, so that norms do something
+        if isinstance(part, layers.MovingAverage):
+            part.average.fill_(1.0)
+    return network.requires_grad_(False)
+
+
+def clip(frames: int = 5, height: int = 64, width: int = 64, batch: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, frames, height, width, 3)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def points(count: int, frames: int = 5, height: int = 64, width: int = 64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    share = torch.rand(1, count, 3, generator=generator)
+    return (share * torch.tensor([frames, height, width])).floor()
+
+
+def test_a_prediction_has_the_shapes_of_the_question(model: Any) -> None:
+    prediction = model(clip(batch=2), points(3).repeat(2, 1, 1))
+    assert prediction.tracks.shape == (2, 3, 5, 2)
+    assert prediction.occlusion.shape == (2, 3, 5)
+    assert model(clip(), points(0)).tracks.shape == (1, 0, 5, 2)
+    assert model(clip(frames=1), points(2, frames=1)).tracks.shape == (1, 2, 1, 2)
+
+
+def test_the_result_of_a_query_does_not_depend_on_the_others(model: Any) -> None:
+    together = model(clip(), points(40))
+    for row in (0, 17, 39):
+        alone = model(clip(), points(40)[:, row : row + 1])
+        torch.testing.assert_close(alone.tracks[0, 0], together.tracks[0, row], atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            alone.occlusion[0, 0], together.occlusion[0, row], atol=1e-4, rtol=0
+        )
+
+
+def test_videos_of_a_batch_do_not_touch_each_other(model: Any) -> None:
+    two = clip(batch=2)
+    both = model(two, points(3).repeat(2, 1, 1)).tracks
+    torch.testing.assert_close(both[1:], model(two[1:], points(3)).tracks, atol=2e-3, rtol=0)
+
+
+def test_chunks_bound_memory_and_change_nothing(model: Any) -> None:
+    name = "tapnet" if isinstance(model, models.TapNet) else "tapir"
+    fields = {
+        "tapnet": ("frames_per_chunk", "points_per_chunk"),
+        "tapir": ("frames_per_chunk", "rows_per_chunk"),
+    }
+    kept = model.settings
+    frames = 12
+    whole = model(clip(frames), points(9, frames))
+    try:
+        small = dict(zip(fields[name], (3, 2), strict=True))
+        model.settings = type(kept)(**(vars(kept) | small))
+        cut = model(clip(frames), points(9, frames))
+    finally:
+        model.settings = kept
+    torch.testing.assert_close(cut.tracks, whole.tracks, atol=2e-3, rtol=0)
+    torch.testing.assert_close(cut.occlusion, whole.occlusion, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(40, 72), (35, 51), (97, 33)])
+def test_any_size_of_video_is_answered_in_its_own_pixels(model: Any, size: tuple[int, int]) -> None:
+    prediction = model(clip(3, *size), points(4, 3, *size))
+    assert prediction.tracks.isfinite().all()
+    if isinstance(model, models.TapNet):  # a convex mean of cell centres lies inside
+        assert (prediction.tracks >= -1).all()
+        assert (prediction.tracks <= torch.tensor([size[1] + 8, size[0] + 8])).all()
+
+
+def test_uint8_and_floats_are_the_same_video(model: Any) -> None:
+    video = clip()
+    floats = video.float() / 255 * 2 - 1
+    assert torch.equal(model(video, points(2)).tracks, model(floats, points(2)).tracks)
+
+
+def test_double_precision_agrees_with_single(model: Any) -> None:
+    single = model(clip(3), points(2, 3))
+    try:
+        double = model.double()(clip(3), points(2, 3))
+    finally:
+        model.float()
+    assert double.tracks.dtype == torch.float64
+    torch.testing.assert_close(single.tracks, double.tracks.float(), atol=1e-2, rtol=0)
+
+
+def test_queries_in_frame_t_are_pinned_or_near(model: Any) -> None:
+    if isinstance(model, models.TapNet):
+        asked = torch.tensor([[[2.0, 10.5, 20.25]]])
+        assert model(clip(), asked).tracks[0, 0, 2].tolist() == [20.25, 10.5]
+
+
+def test_wrong_shapes_are_named(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"video: expected \[B T H W 3\], got \[5, 64, 64, 3\]"):
+        model(clip()[0], points(2))
+    with pytest.raises(
+        ValueError, match=r"query_points: expected \[B N 3\] with B=1, got \[2, 2, 3\]"
+    ):
+        model(clip(), points(2).repeat(2, 1, 1))
+
+
+def test_unknown_models_and_settings_are_named_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="no model 'tapirr': there are tapnet, tapir"):
+        build("tapirr")
+    with pytest.raises(ValueError, match="tapir has no setting pyramid: there are pyramid_level"):
+        build("tapir", pyramid=1)
+    with pytest.raises(ValueError, match="resolution: expected multiples of 8"):
+        build("tapir", **(SMALL | {"initial_resolution": (60, 64)}))(clip(1), points(1, 1))
+
+
+@pytest.mark.parametrize("kind", ["tapnet", "tapir", "causal-tapir", "bootstapir"])
+def test_every_parameter_learns(kind: str) -> None:
+    torch.manual_seed(0)
+    name, settings = KINDS[kind]
+    network = build(name, **settings)
+    if kind == "bootstapir":  # these start at zero, which keeps what lies before from learning
+        for block in network.extra:
+            torch.nn.init.normal_(block.project.weight, std=0.02)
+    prediction = network.train()(clip(4), points(3, 4))
+    every = (prediction, *prediction.refinements)
+    loss = sum(p.tracks.square().mean() + p.occlusion.square().mean() for p in every)
+    loss = loss + sum(p.expected_dist.square().mean() for p in every if p.expected_dist is not None)
+    loss.backward()
+    still = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert still in ([], ["head.heatmap.bias"])  # a constant on the heat map changes nothing
+
+
+def test_frame_by_frame_equals_the_whole_clip_and_states_are_values() -> None:
+    torch.manual_seed(0)
+    network = build("tapir", **SMALL, causal=True).eval()
+    video, asked = clip(), torch.tensor([[[0.0, 20.0, 30.0], [0.0, 40.5, 11.0]]])
+    with torch.inference_mode():
+        levels = network.feature_grids(video)
+        features = network.query_features(levels, asked, (64, 64))
+        whole = network.prediction(network.estimate(levels, features), 1, (64, 64))
+        _, state = network.step(video[0, 0], network.init_state())
+        state = network.add(state, asked[0, :, 1:])
+        first = state
+        for t in range(1, 5):
+            now, state = network.step(video[0, t], state)
+        again, _ = network.step(video[0, 1], first)
+        once, _ = network.step(video[0, 1], first)
+        dropped, _ = network.step(video[0, 1], network.keep(first, torch.tensor([1])))
+    assert now.tracks.shape == (1, 2, 1, 2)
+    assert torch.equal(again.tracks, once.tracks)  # stepping did not change the state given
+    torch.testing.assert_close(dropped.tracks, once.tracks[:, 1:], atol=2e-3, rtol=0)
+    assert whole.tracks.shape == (1, 2, 5, 2)
+    with pytest.raises(ValueError, match="expected a causal TAPIR"):
+        build("tapir", **SMALL).step(video[0, 0], network.init_state())
+
+
+def test_online_is_the_clip_seen_from_its_first_frame_on() -> None:
+    torch.manual_seed(0)
+    network = build("tapir", **SMALL, causal=True).eval()
+    video, asked = clip(), torch.tensor([[[0.0, 20.0, 30.0], [0.0, 40.5, 11.0]]])
+    with torch.inference_mode():
+        _, state = network.step(video[0, 0], network.init_state())
+        state = network.add(state, asked[0, :, 1:])
+        found = []
+        for t in range(5):  # the first frame once more, now with its points
+            now, state = network.step(video[0, t], state)
+            found.append(now.tracks)
+        levels = network.feature_grids(video)
+        features = network.query_features(levels, asked, (64, 64))
+        whole = network.prediction(network.estimate(levels, features), 1, (64, 64))
+    torch.testing.assert_close(torch.cat(found, dim=2), whole.tracks, atol=2e-3, rtol=0)
+
+
+def test_no_model_uses_a_five_dimensional_grid_sample() -> None:
+    for module in (layers, models.tapir, models.tapnet, models.mixer, models.backbones):
+        code = inspect.getsource(module)
+        assert "F.grid_sample" not in code
+
+
+def test_a_soft_argmax_of_one_peak_is_its_centre_and_ties_go_to_the_first() -> None:
+    heat = torch.zeros(2, 20, 30)
+    heat[0, 4, 7] = 100.0
+    heat[1, 2, 3] = heat[1, 15, 25] = 100.0
+    assert soft_argmax(heat).tolist() == [[7.5, 4.5], [3.5, 2.5]]
+
+
+def test_local_scores_are_those_of_interpolated_features() -> None:
+    generator = torch.Generator().manual_seed(0)
+    grid = torch.randn(2, 6, 9, 4, generator=generator)
+    queries = torch.randn(5, 4, generator=generator)
+    centers = torch.tensor(
+        [[0, 3.2, 4.7], [1, 0.1, 0.2], [0, 5.9, 8.8], [1, -7.0, 40.0], [1, 3.0, 4.5]]
+    )
+    found = local_scores(grid, queries, centers).view(5, 7, 7)
+    padded = np.pad(grid.numpy(), ((0, 0), (60, 60), (60, 60), (0, 0)))
+    for row, (frame, y, x) in enumerate(centers.tolist()):
+        for i in range(7):
+            for j in range(7):
+                v, u = y + i - 3 - 0.5 + 60, x + j - 3 - 0.5 + 60
+                v0, u0 = int(np.floor(v)), int(np.floor(u))
+                a, b = v - v0, u - u0
+                cell = padded[int(frame), v0 : v0 + 2, u0 : u0 + 2]
+                weights = np.outer([1 - a, a], [1 - b, b])[..., None]
+                value = float((cell * weights).sum((0, 1)) @ queries[row].numpy())
+                assert found[row, i, j].item() == pytest.approx(value, abs=1e-4)
+
+
+def test_temporal_shift_moves_the_channels_as_the_reference_does() -> None:
+    x = torch.arange(3 * 8.0).view(1, 3, 8, 1, 1)  # frame t, channel c: 8 t + c
+    assert temporal_shift(x)[0, :, :, 0, 0].tolist() == [
+        [15, 1, 2, 3, 4, 5, 6, 0],  # channel 7 of the next frame first, nothing before
+        [23, 9, 10, 11, 12, 13, 14, 0],
+        [0, 17, 18, 19, 20, 21, 22, 8],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((256, 256), [(256, 256)]),
+        ((128, 200), [(256, 256)]),
+        ((480, 640), [(256, 256), (344, 400), (480, 640)]),
+        ((512, 512), [(256, 256), (512, 512)]),
+    ],
+)
+def test_larger_videos_are_refined_at_growing_resolutions(size: Any, expected: Any) -> None:
+    assert list(default_resolutions(size, (256, 256))) == expected
