@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tapnet.scenes import assets, pack_writer, packages, patterns, sources
+from tapnet.scenes import assets, pack_writer, packages, patterns, rights, sources
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
 
 QUAD_OBJ = """
@@ -91,7 +91,7 @@ def test_the_shipped_pack_is_small_and_only_of_free_items() -> None:
     assert sum(path.stat().st_size for path in files) <= 6_000_000
     lines = json.loads((assets.SHIPPED / "manifest.json").read_text())
     for line in lines:
-        assert sources.is_permissive(line["license"]), line
+        assert rights.is_permissive(line["license"]), line
         assert line["source"].split(":")[0] in {"deb", "pypi", "code"}, line
         assert line["author"], line
         assert line["made"], line
@@ -414,6 +414,24 @@ def test_a_build_goes_on_where_it_was_stopped(
     assert len(assets.load(tmp_path / "pack").photos) == 1
 
 
+def test_a_folder_is_the_pack_of_the_last_choice(tmp_path: Path) -> None:
+    image(tmp_path / "a" / "1.png")
+    image(tmp_path / "b" / "2.png", 50, 50)
+
+    def paths(*folders: str) -> set[str]:
+        choice = sources.Choice(sources=(), textures=tuple(tmp_path / name for name in folders))
+        sources.build(tmp_path / "pack", choice)
+        pack = assets.load(tmp_path / "pack")
+        return {g.split("/")[-1] for g in pack.groups if g.startswith("user")}
+
+    assert paths("a", "b") == {"1.png", "2.png"}
+    assert paths("b") == {"2.png"}
+    assert paths("a") == {"1.png"}
+    lines = json.loads((tmp_path / "pack" / "manifest.json").read_text())
+    images = [f"textures/{p.name}" for p in (tmp_path / "pack" / "textures").iterdir()]
+    assert sorted(images) == sorted(line["file"] for line in lines)
+
+
 def test_folders_and_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected a folder of mesh files"):
         sources.build(tmp_path / "p", sources.Choice((), meshes=(tmp_path / "none",)))
@@ -504,10 +522,10 @@ License: CC0
 
 def test_rights_come_from_the_copyright_file_of_a_debian_package() -> None:
     tree = {"usr/share/doc/x/copyright": COPYRIGHT.encode}
-    rights = sources.Rights(tree, sources.Source("deb:x", "photo", "", ()))
-    assert rights.of("usr/share/x/a.jpg") == ("CC-BY-4.0", "2018, Ann; 2019, Ben")
-    assert rights.of("usr/share/x/c.jpg") == ("GPL-2+", "2010 Somebody")
-    assert rights.of("Models/deep/chair.obj") == ("CC0", "Carl")
+    found = rights.Rights(tree)
+    assert found.of("usr/share/x/a.jpg") == ("CC-BY-4.0", "2018, Ann; 2019, Ben")
+    assert found.of("usr/share/x/c.jpg") == ("GPL-2+", "2010 Somebody")
+    assert found.of("Models/deep/chair.obj") == ("CC0", "Carl")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +538,7 @@ def test_rights_come_from_the_copyright_file_of_a_debian_package() -> None:
     ],
 )
 def test_permissive_means_without_conditions_on_what_is_made(license: str, free: bool) -> None:
-    assert sources.is_permissive(license) == free
+    assert rights.is_permissive(license) == free
 
 
 # ---------------------------------------------------------------------------- broken packs

@@ -32,14 +32,18 @@ class PackWriter:
     def __init__(self, folder: str | Path, *, quality: int = 85) -> None:
         self.folder = Path(folder)
         self.quality = quality
-        self._lines: list[dict[str, Any]] = []
+        self._sources: list[str] = []  # finished
+        self._lines: list[dict[str, Any]] = []  # of the source being added
         self._arrays: dict[str, np.ndarray] = {}
         for name in (_PARTS, "textures", "photos", "mesh_tex"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def has(self, source: str) -> bool:
-        """Whether this source was finished, now or by an earlier build."""
-        return self._part(source).with_suffix(".json").is_file()
+        """Whether an earlier build finished this source; then it is part of this pack too."""
+        found = self._part(source).with_suffix(".json").is_file()
+        if found:
+            self._sources.append(source)
+        return found
 
     @contextmanager
     def source(self, name: str) -> Iterator[None]:
@@ -51,6 +55,7 @@ class PackWriter:
             np.savez(path, **self._arrays)  # type: ignore[arg-type]
         with replacing(part.with_suffix(".json")) as path:
             path.write_text(json.dumps(self._lines))
+        self._sources.append(name)
 
     def _part(self, name: str) -> Path:
         readable = re.sub(r"\W+", "-", name)[-40:]
@@ -119,14 +124,15 @@ class PackWriter:
         return file
 
     def finish(self) -> int:
-        """Writes the manifest and the meshes of all finished sources; the number of items.
+        """Writes the manifest and the meshes of the sources of this build; the number of items.
 
-        Raises ValueError when there is no texture and no photo. Images nobody asks for go.
+        What other builds left in the folder goes. Raises ValueError when there is no texture and no
+        photo.
         """
         lines: dict[str, dict[str, Any]] = {}
         arrays: dict[str, np.ndarray] = {}
-        for part in sorted((self.folder / _PARTS).glob("*.json")):
-            for line in json.loads(part.read_text()):
+        for part in map(self._part, self._sources):
+            for line in json.loads(part.with_suffix(".json").read_text()):
                 lines.setdefault(line["file"], line)
             with np.load(part.with_suffix(".npz")) as stored:
                 arrays |= dict(stored)
@@ -140,6 +146,10 @@ class PackWriter:
                 np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
         with replacing(self.folder / "manifest.json") as path:
             path.write_text(_one_a_line(list(lines.values())))
+        mine = {self._part(source).name for source in self._sources}
+        for part in (self.folder / _PARTS).iterdir():
+            if part.stem not in mine:
+                part.unlink()
         for folder in ("textures", "photos", "mesh_tex"):
             for image in (self.folder / folder).iterdir():
                 if f"{folder}/{image.name}" not in lines:
@@ -221,9 +231,8 @@ def simplify(mesh: RawMesh, most: int) -> RawMesh:
     unit = _unit(mesh.positions)
     cells = 512.0
     while len(mesh.faces) > most and cells >= 4:
-        key = np.round(unit * cells).astype(np.int64)
-        _, cell = np.unique(key, axis=0, return_inverse=True)
-        cell = cell.reshape(-1)
+        key = np.round((unit + 1) * cells).astype(np.int64) @ [1, 1 << 20, 1 << 40]
+        _, cell = np.unique(key, return_inverse=True)
         corner = cell[mesh.faces]
         keep = (corner != np.roll(corner, 1, axis=1)).all(axis=1)
         if keep.sum() <= most:

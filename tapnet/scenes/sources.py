@@ -10,27 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
 from tapnet.scenes.pack_writer import PackWriter, decode, simplify
 from tapnet.scenes.packages import fetch, unpack
+from tapnet.scenes.rights import Rights, Tree, is_permissive
 
 _log = logging.getLogger(__name__)
 MOST_FACES = 12_000
 _FEWEST_FACES = 40
+_SPOILT = 6  # times the faces wanted: simplified that much, trees of a package are shreds
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".tga"}
 _ZIPS = {".zip", ".pk3", ".sh3f"}
 Progress = Callable[[str], None]
-Tree = dict[str, Callable[[], bytes]]  # path -> its content
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,6 @@ def known() -> dict[str, Source]:
         name: Source(name=name, **{**entry, "files": tuple(entry["files"])})
         for name, entry in listed.items()
     }
-
-
-def is_permissive(license: str) -> bool:
-    """Whether a licence lets a work made with the item be passed on under any terms."""
-    text = license.lower().replace("public domain", "public-domain")
-    if re.search(r"sa\b|gpl|gfdl|\bnc\b|\bnd\b|user", text):
-        return False
-    return bool(re.search(r"cc0|cc-by|apache|expat|\bmit\b|bsd|public-domain|zlib", text))
 
 
 @dataclass(frozen=True)
@@ -100,11 +91,15 @@ def build(
         if writer.has(key):
             progress(f"{source.name}: done before")
             continue
-        progress(f"[{number}/{len(sources)}] {source.name}: downloading")
+        label = f"[{number}/{len(sources)}] {source.name}"
+        progress(f"{label}: downloading")
         with _package(source.name, downloads, keep=cache is not None) as tree, writer.source(key):
-            progress(f"[{number}/{len(sources)}] {source.name}: converting")
-            count = _take(writer, source, tree, choice)
-        progress(f"[{number}/{len(sources)}] {source.name}: {count} items")
+            count = 0
+            for seen, taken in enumerate(_take(writer, source, tree, choice), 1):
+                count += taken
+                if seen % 50 == 0:
+                    progress(f"{label}: {seen} items seen, {count} taken")
+        progress(f"{label}: {count} items")
     for kind, path in folders:
         _take_folder(writer, kind, path, choice, progress)
     with writer.source("patterns"):
@@ -163,29 +158,22 @@ def _package(name: str, cache: Path, *, keep: bool) -> Iterator[Tree]:
         file.unlink()
 
 
-def _take(writer: PackWriter, source: Source, tree: Tree, choice: Choice) -> int:
-    rights = Rights(tree, source)
+def _take(writer: PackWriter, source: Source, tree: Tree, choice: Choice) -> Iterator[int]:
+    """Adds the items of a package; yields 1 for each that was taken, 0 for each left out."""
+    rights = Rights(tree, source.license, source.author)
     if source.kind == "mesh":
         found = {path: path for path in tree if path.endswith(".obj")}
     else:
         found = {short: path for short in source.files for path in _ending(tree, short)}
-    authors = _catalogue_authors(tree)
-    count = 0
     for short, path in found.items():
         license, author = rights.of(path)
-        if choice.permissive and not is_permissive(license):
-            continue
-        if choice.only is not None and short not in choice.only:
+        wanted = choice.only is None or short in choice.only
+        if not wanted or (choice.permissive and not is_permissive(license)):
+            yield 0
             continue
         label = f"{source.name}/{short.split('/')[0]}" if source.kind == "mesh" else source.name
-        line = {
-            "source": label,
-            "path": short,
-            "license": license,
-            "author": authors.get(path.partition("/")[2]) or author,
-        }
-        count += _take_one(writer, source.kind, path, tree, line, choice)
-    return count
+        line = {"source": label, "path": short, "license": license, "author": author}
+        yield _take_one(writer, source.kind, path, tree, line, choice)
 
 
 def _ending(tree: Tree, short: str) -> list[str]:
@@ -213,7 +201,7 @@ def _take_one(
 
     try:
         mesh = parse_obj(tree[path](), sibling)
-        if len(mesh.faces) < _FEWEST_FACES:
+        if not _FEWEST_FACES <= len(mesh.faces) <= _SPOILT * choice.most_faces:
             return 0
         mesh = simplify(mesh, choice.most_faces)
         writer.add_mesh(mesh, made="positions to 16 bits, textures to 256 px JPEG", **line)
@@ -286,57 +274,3 @@ def _take_patterns(writer: PackWriter) -> None:
             author="The tapnet developers",
             made="computed from noise and simple shapes",
         )
-
-
-def _catalogue_authors(tree: Tree) -> dict[str, str]:
-    """Creator of each model (by its path in the archive) in Sweet Home 3D catalogues."""
-    found: dict[str, str] = {}
-    for path, read in tree.items():
-        if PurePosixPath(path).name == "PluginFurnitureCatalog.properties":
-            text = read().decode("latin-1")
-            models = dict(re.findall(r"^model#(\d+)=/?(.*?)\s*$", text, re.M))
-            creators = dict(re.findall(r"^creator#(\d+)=(.*?)\s*$", text, re.M))
-            found |= {model: creators.get(number, "") for number, model in models.items()}
-    return found
-
-
-class Rights:
-    """Licence and author of the files of a package, from its Debian copyright file."""
-
-    def __init__(self, tree: Tree, source: Source) -> None:
-        self._fixed = (source.license, source.author)
-        self._rules: list[tuple[list[str], str, str]] = []
-        for path, read in tree.items():
-            if re.fullmatch(r"usr/share/doc/[^/]+/copyright", path):
-                self._rules = _copyright_rules(read().decode("utf-8", "replace"))
-
-    def of(self, path: str) -> tuple[str, str]:
-        """(licence, author) of a file; what the source states for all files comes first."""
-        license, author = "unknown", ""
-        for globs, rule_license, rule_author in self._rules:
-            if any(_matches(path, glob) for glob in globs):
-                license, author = rule_license, rule_author
-        return self._fixed[0] or license, self._fixed[1] or author
-
-
-def _copyright_rules(text: str) -> list[tuple[list[str], str, str]]:
-    """(globs, licence, authors) of each Files paragraph of a machine-readable copyright file."""
-    rules = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        fields = dict(re.findall(r"^([A-Z][\w-]*):[ \t]*((?:.*)(?:\n[ \t].*)*)", paragraph, re.M))
-        if "Files" in fields and "License" in fields:
-            authors = "; ".join(line.strip() for line in fields.get("Copyright", "").splitlines())
-            license = fields["License"].splitlines()[0].strip()
-            rules.append((fields["Files"].split(), license, authors.strip("; ")[:200]))
-    return rules
-
-
-def _matches(path: str, glob: str) -> bool:
-    """Whether an installed path is meant by a glob over the source tree, whose folders differ."""
-    if glob == "*":
-        return True
-    folder, _, name = glob.rpartition("/")
-    parts: Sequence[str] = PurePosixPath(path).parts
-    if name == "*":
-        return PurePosixPath(folder).name in parts[:-1]
-    return fnmatch(parts[-1], name)
