@@ -51,11 +51,9 @@ class OnlineModel(Model, Protocol):
 
 
 def prepare(frame: np.ndarray, resolution: tuple[int, int] | None, device: torch.device) -> Tensor:
-    """`frame` [H, W, 3] uint8 as a model wants it: on its device, float if it had to be resized."""
+    """`frame` [H, W, 3] uint8 as a model wants it: uint8, at its resolution, on its device."""
     tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
-    if resolution is None or resolution == frame.shape[:2]:
-        return tensor
-    return video.resize(video.normalize(tensor), resolution)
+    return tensor if resolution is None else video.resize(tensor, resolution)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_an_offline_model_sees_its_resolution_and_the_caller_gets_his_pixels() -
     assert model.given is not None
     seen, asked = model.given
     assert seen.shape == (1, 6, 24, 16, 3)
-    assert seen.is_floating_point()
+    assert seen.dtype == torch.uint8
     assert asked.tolist() == [[[1, 6, 8]]]  # 12 * 24 / 48, 32 * 16 / 64
     np.testing.assert_array_equal(tracks.xy[0], [[32, 12]] * 6)
     assert tracks.visible.all()
