@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -143,11 +144,13 @@ def _flatten_haiku(tree: Any) -> dict[str, np.ndarray]:
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about the version of the pickle
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        first = str(error).splitlines()[0] if str(error) else repr(error)
+        # torch's own message is left out: it explains how to let the file run its code
         raise ValueError(
-            f"expected a file of tensors only (anything else could run code): {first}"
+            "expected a file of tensors only, got one that is damaged or that holds something "
+            "else, which could run code and is not read; take the file from its publisher"
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
