@@ -17,6 +17,7 @@ import pytest
 
 from tapnet.scenes import assets, pack_writer, packages, patterns, rights, sources
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
+from tapnet.scenes.meshes import make_mesh
 
 QUAD_OBJ = """
 mtllib quad.mtl
@@ -320,6 +321,28 @@ def test_other_mesh_files_are_refused(tmp_path: Path) -> None:
 def test_negative_indices_count_from_the_end() -> None:
     mesh = parse_obj(b"v 9 9 9\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\n", lambda _: None)
     np.testing.assert_array_equal(mesh.positions[mesh.faces[0]], [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+
+
+def test_a_vertex_no_face_uses_changes_nothing() -> None:
+    def made(positions: list[list[float]]) -> assets.Mesh:
+        count, faces = 2, np.array([[0, 1, 2], [0, 2, 3]])
+        uv, texture, color = np.zeros((count, 3, 2)), np.full(count, -1), np.ones((count, 3))
+        return make_mesh("", "", np.array(positions, float), faces, uv, texture, color)
+
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    alone, stray = made(square), made([*square, [1e9, -1e9, 5]])
+    np.testing.assert_array_equal(alone.vertices, stray.vertices)
+    np.testing.assert_array_equal(alone.faces, stray.faces)
+    assert len(alone.vertices) == 4
+
+
+def test_vertices_at_one_place_are_welded() -> None:
+    """Two triangles that name their common edge twice: 4 vertices, not 6."""
+    positions = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 1, 1e-6]])
+    faces = np.array([[0, 1, 2], [3, 4, 5]])
+    mesh = make_mesh("", "", positions, faces, np.zeros((2, 3, 2)), np.full(2, -1), np.ones((2, 3)))
+    assert len(mesh.vertices) == 4
+    assert len(set(mesh.faces[0]) & set(mesh.faces[1])) == 2
 
 
 def test_a_large_mesh_is_simplified_and_keeps_its_form() -> None:

@@ -56,6 +56,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".clips-*.tar"):
         left.unlink()  # of a writer that was killed
+    recipe.assets()  # read once, before processes fork
     _agree(folder, {**_description(recipe), "per_shard": per_shard})
     shards = [
         (

@@ -41,7 +41,7 @@ class Recipe:
 
     def assets(self) -> Assets:
         """The part of the pack the clips are made of; read once per process."""
-        return load_assets(self.pack).subset(self.part)
+        return load_assets(self.pack, self.part)
 
     def scene(self, index: int) -> scenes.Scene:
         """The scene of clip `index`."""
@@ -78,6 +78,7 @@ class Synthetic(IterableDataset[Example]):
                 f"expected start >= 0 and 0 <= rank < world, got start {start}, rank {rank}, "
                 f"world {world}"
             )
+        recipe.assets()  # fails now rather than in a worker, and is there for all when it forks
         self.recipe = recipe
         self.count = count
         self.first, self.step = start + rank, world

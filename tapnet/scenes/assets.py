@@ -110,8 +110,8 @@ def group_of(item: dict[str, Any]) -> str:
     return f"{source.split('/')[0]}/{path}".lower()
 
 
-def load(path: str | Path | None = None) -> Assets:
-    """The pack in folder `path`; None = the one shipped with the package.
+def load(path: str | Path | None = None, part: Part | None = None) -> Assets:
+    """The pack in folder `path`, or one part of it; None = the one shipped with the package.
 
     A pack already loaded and unchanged on disk is not read again. Raises FileNotFoundError when
     there is no pack, ValueError naming the item which is broken.
@@ -124,7 +124,13 @@ def load(path: str | Path | None = None) -> Assets:
             f"found {'none in it' if folder.is_dir() else 'no such folder'}; "
             f"make a pack with `tapnet scenes assets {folder}`"
         )
-    return _load(str(folder.resolve()), manifest.stat().st_mtime_ns)
+    place = str(folder.resolve()), manifest.stat().st_mtime_ns
+    return _load(*place) if part is None else _load_part(*place, part)
+
+
+@lru_cache(maxsize=4)
+def _load_part(folder: str, changed: int, part: Part) -> Assets:
+    return _load(folder, changed).subset(part)
 
 
 @lru_cache(maxsize=3)

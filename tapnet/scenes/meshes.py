@@ -68,17 +68,19 @@ def make_mesh(
 
 def _weld(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centred on the box and scaled to a largest extent of 1; vertices at one place made one."""
-    used = vertices[np.unique(faces)] if faces.size else vertices
-    if not len(used):
-        raise ValueError("no vertices")
+    index, corners = np.unique(faces, return_inverse=True)
+    if not len(index):
+        raise ValueError("no faces")
+    used = vertices[index]
     low, high = used.min(axis=0), used.max(axis=0)
     extent = float((high - low).max())
     if extent <= 0:
         raise ValueError("all vertices are at one place")
-    vertices = (vertices - (low + high) / 2) / extent
-    key = np.round(vertices / _WELD).astype(np.int64)
-    _, first, inverse = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return vertices[first], inverse.reshape(-1)[faces]
+    vertices = (used - (low + high) / 2) / extent
+    cell = np.round((vertices - vertices.min(axis=0)) / _WELD).astype(np.int64)
+    key = cell @ (int(cell.max()) + 1) ** np.arange(3)
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return vertices[first], inverse[corners].reshape(-1, 3)
 
 
 def _area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

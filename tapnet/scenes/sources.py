@@ -24,9 +24,9 @@ from tapnet.scenes.packages import fetch, unpack
 from tapnet.scenes.rights import Rights, Tree, is_permissive
 
 _log = logging.getLogger(__name__)
-MOST_FACES = 12_000
+MOST_FACES = 6_000
 _FEWEST_FACES = 40
-_SPOILT = 6  # times the faces wanted: simplified that much, trees of a package are shreds
+_SPOILT = 8  # times the faces wanted: simplified that much, trees of a package are shreds
 _IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".tga"}
 _ZIPS = {".zip", ".pk3", ".sh3f"}
 Progress = Callable[[str], None]
