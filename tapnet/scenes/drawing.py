@@ -125,7 +125,7 @@ def _bodies(random: Random, settings: Settings, room: Room, rig: Rig) -> list[Bo
         lambda: _figure(random, settings, spread),
         lambda: _cloth(random, settings, spread),
     ]
-    liveliness = random.dirichlet([3.0, 1.6, 1.8, 1.0, 0.8])
+    liveliness = random.dirichlet([2.6, 1.8, 2.0, 1.0, 0.8])
     bodies = [makers[int(random.choice(5, p=liveliness))]() for _ in range(count)]
     if count and random.random() < settings.occluders:
         near = _held if random.random() < 0.3 else _passing
@@ -152,7 +152,7 @@ def _standing(random: Random, settings: Settings, spread: float) -> Body:
 
 def _thrown(random: Random, settings: Settings, spread: float) -> Body:
     """Falls, bounces off the floor, walls and the others; may be kicked again."""
-    speed = _speed(random, settings, 0.012, 0.16)
+    speed = _speed(random, settings, 0.015, 0.2)
     kicks = [
         Kick(
             round(random.uniform(0, max(settings.frames, 2)), 2),
@@ -181,7 +181,7 @@ def _thrown(random: Random, settings: Settings, spread: float) -> Body:
 
 def _floating(random: Random, settings: Settings, spread: float, rig: Rig) -> Body:
     """Drifts and turns through the air, smoothly or with sudden changes."""
-    speed = _speed(random, settings, 0.004, 0.1)
+    speed = _speed(random, settings, 0.006, 0.12)
     bends = random.random() < settings.deforming
     spine = bends and random.random() < 0.5
     velocity = _direction(random) * speed * [1, 1, 0.5]

@@ -42,7 +42,7 @@ class Settings:
     deforming: float = 0.35  # share of moving objects that bend, wave or walk
     plain: float = 0.2  # share of surfaces of one colour or with a small repeated pattern
     outdoors: float = 0.4  # share of scenes on open ground
-    occluders: float = 0.35  # share of scenes where something passes close to the camera
+    occluders: float = 0.45  # share of scenes where something passes close to the camera
     flaws: float = 0.6  # share of clips with noise, soft focus or JPEG blocks
 
     def __post_init__(self) -> None:
