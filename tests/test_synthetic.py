@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from tapnet import files
 from tapnet.data import shards, tapvid, validation
 from tapnet.data.synthetic import Recipe, Synthetic, loader
-from tapnet.scenes import Settings
+from tapnet.scenes import Settings, assets
 from tapnet.structs import Example
 
 SMALL = Settings(size=(48, 64), frames=3, points=8, samples=1, objects=(1, 3))
@@ -248,3 +249,25 @@ def test_no_half_written_validation_file_is_left(
             tmp_path, groups=few, settings=Settings(size=(16, 16), points=2, samples=1)
         )
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------- page
+
+
+def test_the_code_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "scenes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    ours = [block for block in blocks if "Kubric(" not in block]  # that one needs a download
+    assert len(ours) == 2
+    for block in ours:
+        exec(compile(block, "docs/scenes.md", "exec"), {})
+
+
+def test_the_page_counts_the_shipped_pack_right() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "scenes.md").read_text(encoding="utf-8")
+    pack = assets.load()
+    photographs = len({pack.groups[i] for i in pack.photos})
+    assert (
+        f"({len(pack.meshes)} objects, {len(pack.surfaces)} surface textures, "
+        f"{len(pack.photos)} views of {photographs} photographs;" in page
+    )
