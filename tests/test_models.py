@@ -74,16 +74,18 @@ def test_videos_of_a_batch_do_not_touch_each_other(model: Any) -> None:
 def test_chunks_bound_memory_and_change_nothing(model: Any) -> None:
     name = "tapnet" if isinstance(model, models.TapNet) else "tapir"
     fields = {
-        "tapnet": ("frames_per_chunk", "points_per_chunk"),
-        "tapir": ("frames_per_chunk", "rows_per_chunk"),
+        "tapnet": ("frames_per_chunk", "points_per_chunk", "frames_per_window"),
+        "tapir": ("frames_per_chunk", "rows_per_chunk", "frames_per_window"),
     }
     kept = model.settings
-    frames = 12
-    whole = model(clip(frames), points(9, frames))
+    # The small mixer reaches 16 frames, so windows must hold their neighbours.
+    frames, window = (13, 5) if name == "tapnet" else (45, 10)
+    asked = points(5, frames) + torch.tensor([0.25, 0.0, 0.0])  # between two frames
+    whole = model(clip(frames), asked)
     try:
-        small = dict(zip(fields[name], (3, 2), strict=True))
+        small = dict(zip(fields[name], (3, 2, window), strict=True))
         model.settings = type(kept)(**(vars(kept) | small))
-        cut = model(clip(frames), points(9, frames))
+        cut = model(clip(frames), asked)
     finally:
         model.settings = kept
     torch.testing.assert_close(cut.tracks, whole.tracks, atol=2e-3, rtol=0)

@@ -52,8 +52,10 @@ class TapirSettings:
     antialias: bool = True  # when shrinking the video; the published PyTorch port did not
     mixer_hidden_dim: int = 512
     num_mixer_blocks: int = 12
-    frames_per_chunk: int = 4  # in the encoder; bounds memory, no effect on results
-    rows_per_chunk: int = 768  # points times frames in the refiner; bounds memory, likewise
+    # These three bound memory and have no effect on results.
+    frames_per_chunk: int = 4  # in the encoder at a time
+    rows_per_chunk: int = 768  # points times frames in the refiner at a time
+    frames_per_window: int = 192  # of a longer clip finished at a time
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,70 @@ class Tapir(nn.Module):
 
         video [B, T, H, W, 3] uint8, or float in [-1, 1]; query_points [B, N, 3] in its pixels. The
         refinement resolutions default to those of `default_resolutions`: a video larger than the
-        initial resolution is refined at that resolution too, and memory grows with it.
+        initial resolution is refined at that resolution too, and memory grows with it. A clip
+        longer than a window is tracked window by window, with the same result.
         """
         check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
         query_points = query_points.to(self.head.hidden.weight.dtype)
         size = (video.shape[2], video.shape[3])
-        levels = self.feature_grids(video, refinement_resolutions)
-        features = self.query_features(levels, query_points, size)
-        guesses = self.estimate(levels, features, query_points, size)
-        return self.prediction(guesses, len(levels) - 1, size)
+        if refinement_resolutions is None:
+            refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
+        refined = tuple(refinement_resolutions)
+        if self.training or video.shape[1] <= self.settings.frames_per_window:
+            levels = self.feature_grids(video, refined)
+            features = self.query_features(levels, query_points, size)
+            guesses = self.estimate(levels, features, query_points, size)
+        else:
+            guesses = self._by_windows(video, query_points, refined)
+        return self.prediction(guesses, len(refined), size)
+
+    def _by_windows(
+        self, video: Tensor, query_points: Tensor, refined: tuple[Size, ...]
+    ) -> list[Guess]:
+        """The guesses of `estimate`, holding the grids of no more than a window and its reach.
+
+        Only the mixer looks at other frames, one to each side a convolution (two back if causal),
+        so what lies farther than all its convolutions reach cannot change a frame's result.
+        """
+        size, window = (video.shape[2], video.shape[3]), self.settings.frames_per_window
+        convolutions = 2 * self.settings.num_mixer_blocks * self.settings.num_pips_iter
+        reach = convolutions * len(refined) * (2 if self.settings.causal else 1)
+        features = self._features_of(video, query_points, refined)
+        levels: tuple[Level, ...] = ()
+        held, parts = range(0), []
+        for start in range(0, video.shape[1], window):
+            stop = min(start + window, video.shape[1])
+            after = 0 if self.settings.causal else reach
+            wanted = range(max(start - reach, 0), min(stop + after, video.shape[1]))
+            fresh = video[:, held.stop : wanted.stop]
+            new = self.feature_grids(fresh, refined) if fresh.shape[1] else ()
+            levels, held = _joined(levels, new, wanted.start - held.start), wanted
+            asked = query_points - query_points.new_tensor([held.start, 0, 0])
+            inside = slice(start - held.start, stop - held.start)
+            guesses = self.estimate(levels, features, asked, size)
+            parts.append([tuple(x[:, :, inside] for x in guess) for guess in guesses])
+        return [
+            tuple(torch.cat(pieces, dim=2) for pieces in zip(*same, strict=True))  # type: ignore[misc]
+            for same in zip(*parts, strict=True)
+        ]
+
+    def _features_of(
+        self, video: Tensor, query_points: Tensor, refined: tuple[Size, ...]
+    ) -> tuple[Features, ...]:
+        """`query_features` from only the frames that the queries are in."""
+        size, last = (video.shape[2], video.shape[3]), video.shape[1] - 1
+        found = []
+        for some in query_points.split(self.settings.frames_per_window // 2, dim=1):
+            times = some[..., 0].clamp(0, last)
+            frames = torch.cat([times.floor(), times.ceil()]).long().unique()
+            low = torch.searchsorted(frames, times.floor().long())
+            part = torch.cat([(low + times - times.floor())[..., None], some[..., 1:]], dim=-1)
+            levels = self.feature_grids(video[:, frames], refined)
+            found.append(self.query_features(levels, part, size))
+        return tuple(
+            (torch.cat([high for high, _ in one], dim=1), torch.cat([low for _, low in one], dim=1))
+            for one in zip(*found, strict=True)
+        )
 
     def feature_grids(
         self, video: Tensor, refinement_resolutions: Iterable[Size] | None = None
@@ -361,6 +418,20 @@ class Tapir(nn.Module):
                 "step: expected a causal TAPIR, got one that needs the whole clip; load causal "
                 "weights, or call model(video, query_points)"
             )
+
+
+def _joined(old: tuple[Level, ...], new: tuple[Level, ...], drop: int) -> tuple[Level, ...]:
+    """The grids of `old` without their first `drop` frames, and those of `new` after them."""
+    joined: list[Level] = []
+    for number, level in enumerate(old or new):
+        if number and level is (old or new)[number - 1]:  # the first refinement shares its level
+            joined.append(joined[-1])
+            continue
+        parts = [[grid[:, drop:] for grid in level.grids]] if old else []
+        parts += [list(new[number].grids)] if new else []
+        grids = tuple(torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True))
+        joined.append(Level(level.resolution, grids))
+    return tuple(joined)
 
 
 def _with_zeros(x: Tensor, rows: int) -> Tensor:

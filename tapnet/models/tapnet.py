@@ -32,8 +32,10 @@ class TapNetSettings:
 
     softmax_temperature: float = 10.0
     first_release: bool = False  # the variant of the first 2022 release, SPEC 4.3
-    frames_per_chunk: int = 32  # bounds the encoder's memory; no effect on results
-    points_per_chunk: int = 16  # bounds the cost volume's memory; no effect on results
+    # These bound memory and have no effect on results.
+    frames_per_chunk: int = 32  # in the encoder at a time
+    points_per_chunk: int = 16  # in the cost volume at a time
+    frames_per_window: int = 256  # of a longer clip finished at a time
 
 
 class FirstReleaseHead(CostVolumeHead):
@@ -77,31 +79,49 @@ class TapNet(nn.Module):
         size = (video.shape[2], video.shape[3])
         query_points = query_points.to(self.head.hidden.weight.dtype)
         shift = query_points.new_tensor([0.0, self.pixel_offset, self.pixel_offset])
-        grid = self.feature_grid(video)
-        features = self.query_features(grid, query_points + shift, size)
-        tracks, occlusion = self.decode(grid, features, size)
+        asked_from = query_points + shift
+        if self.training or video.shape[1] <= self.settings.frames_per_window:
+            grid = self.feature_grid(video)
+            features = self.query_features(grid, asked_from, size)
+            tracks, occlusion = self.decode(grid, features, size)
+        else:
+            tracks, occlusion = self._by_windows(video, asked_from)
         frames = torch.arange(video.shape[1], device=video.device)
         asked = query_points[..., :1].round() == frames
         asked_at = xy_to_yx(query_points[..., 1:])[:, :, None]
         tracks = torch.where(asked[..., None], asked_at, tracks - self.pixel_offset)
         return Prediction(tracks, occlusion)
 
-    def feature_grid(self, video: Tensor) -> Tensor:
-        """[B, T, h, w, 256] features of length 1, h = ceil(H / 8)."""
-        video = normalize(video).to(self.head.hidden.weight.dtype)
-        video = rearrange(video, "b t h w c -> b t c h w")
-        frames, step = video.shape[1], self.settings.frames_per_chunk
-        if self.training or frames <= step:
-            parts = [self.backbone(video)]
-        else:  # each chunk with its neighbours, so that the cut changes nothing
-            parts = []
-            for start in range(0, frames, step):
-                first = max(start - SHIFT_REACH, 0)
-                part = self.backbone(video[:, first : start + step + SHIFT_REACH])
-                parts.append(part[:, start - first : start - first + step])
-        return torch.cat(
-            [unit_norm(rearrange(p, "b t c h w -> b t h w c").contiguous()) for p in parts], dim=1
-        )
+    def _by_windows(self, video: Tensor, query_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Tracks and logits, holding the grid of no more than a window of frames."""
+        size, frames = (video.shape[2], video.shape[3]), video.shape[1]
+        windows = [
+            range(start, min(start + self.settings.frames_per_window, frames))
+            for start in range(0, frames, self.settings.frames_per_window)
+        ]
+        times = query_points[..., :1].clamp(0, frames - 1)
+        features = query_points.new_zeros(())
+        for window in windows:  # a query between two windows needs the first frame of the next
+            grid = self.feature_grid(video, range(window.start, min(window.stop + 1, frames)))
+            local = torch.cat([times - window.start, query_points[..., 1:]], dim=-1)
+            mine = (times >= window.start) & (times < window.stop)
+            features = torch.where(mine, self.query_features(grid, local, size), features)
+        parts = [self.decode(self.feature_grid(video, w), features, size) for w in windows]
+        tracks, occlusion = zip(*parts, strict=True)
+        return torch.cat(tracks, dim=2), torch.cat(occlusion, dim=2)
+
+    def feature_grid(self, video: Tensor, frames: range | None = None) -> Tensor:
+        """[B, T, h, w, 256] features of length 1, h = ceil(H / 8), of all or some frames."""
+        frames = frames or range(video.shape[1])
+        step = len(frames) if self.training else self.settings.frames_per_chunk
+        parts = []
+        for start in frames[::step]:  # each chunk with its neighbours, so that cuts change nothing
+            stop, first = min(start + step, frames.stop), max(start - SHIFT_REACH, 0)
+            part = normalize(video[:, first : stop + SHIFT_REACH])
+            part = rearrange(part.to(self.head.hidden.weight.dtype), "b t h w c -> b t c h w")
+            grid = self.backbone(part)[:, start - first : stop - first]
+            parts.append(unit_norm(rearrange(grid, "b t c h w -> b t h w c").contiguous()))
+        return torch.cat(parts, dim=1)
 
     def query_features(self, grid: Tensor, query_points: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, N, C]: the grid at the query points, which are pixels of a video of that size."""
