@@ -24,9 +24,12 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
     """
     if points.shape[-1] not in (2, 3):
         raise ValueError(f"points: expected [... 2] or [... 3], got {list(points.shape)}")
-    time = [1] * (points.shape[-1] == 3)
-    yx = slice(None, None, 1 if time else -1)
-    times, over = [*time, *new[yx]], [*time, *old[yx]]  # whole numbers: the product is rounded once
+    if tuple(old) == tuple(new):
+        return points  # exactly: x * 48 / 48 need not be x
+    # whole numbers, so that the product is exact and only the quotient is rounded
+    times, over = [*new][::-1], [*old][::-1]
+    if points.shape[-1] == 3:
+        times, over = [1, *new], [1, *old]
     if isinstance(points, np.ndarray):
         return points * np.asarray(times, points.dtype) / np.asarray(over, points.dtype)
     return points * points.new_tensor(times) / points.new_tensor(over)

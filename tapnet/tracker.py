@@ -166,8 +166,8 @@ class Tracker:
             if progress:
                 progress(i + 1, len(part))
         assert frames is not None  # no part is empty
-        asked = rescale(query_points, clip.size, used)
-        asked[:, 0] -= part.start
+        since_start = query_points - np.array([part.start, 0, 0], np.float32)
+        asked = rescale(since_start, clip.size, used)
         said = self.model(frames[None], torch.from_numpy(asked)[None].to(self.device))
         xy = rescale(said.tracks[0].float(), used, clip.size)
         visible, confidence = said.visible[0], said.confidence[0].float()
