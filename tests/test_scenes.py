@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("numba", reason="scenes need numba: pip install 'tapnet[train]'")
 
 from tapnet import scenes
-from tapnet.scenes import moments, render_reference, stats, tracks
+from tapnet.scenes import moments, motion, render_reference, stats, tracks
 from tapnet.scenes.assets import Assets
+from tapnet.scenes.camera import project
 from tapnet.scenes.clip import pictures, positions
 from tapnet.scenes.meshes import make_mesh
 from tapnet.scenes.stage import build
@@ -21,6 +22,7 @@ from tapnet.scenes.world import (
     Camera,
     Curve,
     Joint,
+    Kick,
     Light,
     Room,
     Scene,
@@ -29,6 +31,7 @@ from tapnet.scenes.world import (
     Skin,
     Wave,
 )
+from tapnet.structs import Example
 
 SMALL = Settings(size=(64, 64), frames=4, points=40, samples=1)
 
@@ -356,3 +359,84 @@ def test_positions_need_no_other_frames() -> None:
     both = positions(stage, query, faces, np.array([0, 1]))
     one = positions(stage, query, faces, np.array([1]))
     np.testing.assert_array_equal(both[:, 1], one[:, 0])
+
+
+def test_a_thrown_body_bounces_in_its_room_and_never_sinks_through_the_floor() -> None:
+    ball = Body(
+        "ball", size=(0.4, 0.4, 0.4), motion="falling", position=(0.0, 0.0, 2.0),
+        velocity=(0.3, 0.0, 0.0),
+    )  # fmt: skip
+    scene = quad_scene(bodies=(ball,), frames=200)
+    times = np.arange(200.0)
+    stage = build(scene, ASSETS)
+    _, bones = stage.geometry(times)
+    x, z = bones[:, 0, 3], bones[:, 0, 11]
+    assert z.min() > 0.35 * 0.4 - 0.02
+    assert (np.diff(np.sign(np.diff(z))) > 0).sum() >= 3  # bounces
+    assert x.max() < 6
+    assert (np.diff(x) < 0).any()  # came back from the wall
+    # free fall before the first bounce: z falls by g t^2 / 2, but for the four steps per frame
+    fall = z[0] - z[8]
+    assert fall == pytest.approx((z[0] - z[1]) * 8 + motion.GRAVITY * 8 * 7 / 2, rel=1e-3)
+
+
+def test_a_held_body_keeps_its_place_before_a_moving_camera() -> None:
+    held = Body("ball", size=(0.2,) * 3, motion="held", position=(0.1, -0.2, 1.5))
+    scene = scenes.sample(4, replace(SMALL, frames=6, camera_speed=3.0))
+    truth = scenes.extras(replace(scene, bodies=(held,)), ASSETS)
+    cameras, bones = truth.stage.geometry(np.arange(6.0))
+    centre = bones[:, 0].reshape(6, 3, 4)[:, :, 3]
+    xy, depth = project(cameras, centre[:, None].astype(float))
+    np.testing.assert_allclose(depth[:, 0], 1.5, atol=1e-5)
+    expected = cameras[:, :1] * np.array([0.1, -0.2]) / 1.5 + 32
+    np.testing.assert_allclose(xy[:, 0], expected, atol=1e-3)
+
+
+def test_a_passing_body_comes_again_after_its_period() -> None:
+    body = Body("ball", motion="passing", position=(0.0, 0.0, 1.0), velocity=(0.5, 0.0, 0.0),
+                period=40.0)  # fmt: skip
+    _, bones = build(quad_scene(bodies=(body,)), ASSETS).geometry(np.array([3.0, 43.0, 19.0, 21.0]))
+    np.testing.assert_allclose(bones[:, 0, 3], [1.5, 1.5, 9.5, -9.5])
+
+
+def test_a_kick_changes_the_motion_from_its_frame_on() -> None:
+    kick = Kick(5.0, (0.0, 0.2, 0.0), (0.0, 0.0, 0.0))
+    body = Body("ball", size=(0.2,) * 3, motion="floating", position=(0.0, 0.0, 2.0), kicks=(kick,))
+    _, bones = build(quad_scene(bodies=(body,), frames=12), ASSETS).geometry(np.arange(11.0))
+    np.testing.assert_allclose(bones[:, 0, 7], 0.2 * np.maximum(np.arange(11) - 5, 0), atol=0.06)
+    np.testing.assert_allclose(np.diff(bones[6:, 0, 7]), 0.2, atol=1e-6)
+
+
+def test_a_settled_body_stands_on_the_floor() -> None:
+    body = Body("box", size=(1.0, 0.5, 2.0), settle=True, rotation=(0.3, 0.2, 0.1))
+    stage = build(quad_scene(bodies=(body,), frames=1), ASSETS)
+    _, bones = stage.geometry(np.zeros(1))
+    vertices, _ = render_reference.pose(stage.skeleton, bones[0], 0.0)
+    assert vertices[:, 2].min() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_description_of_a_clip_is_what_can_be_counted() -> None:
+    xy = np.zeros((2, 4, 2))
+    xy[0, :, 0] = [1, 4, 8, 10]  # steps 3, 4, 2, of which the last two lead to hidden or outside
+    xy[1] = 5
+    occluded = np.array([[0, 0, 1, 0], [0, 1, 1, 1]], bool)
+    video = np.zeros((4, 256, 256, 3), np.uint8)
+    example = Example("x", video, np.zeros((2, 3)), xy, occluded)
+    got = stats.describe([example])
+    assert got["visible"] == pytest.approx(4 / 8)
+    assert got["occluded"] == pytest.approx(4 / 8)
+    assert got["outside"] == 0
+    assert got["reappear"] == pytest.approx(1 / 2)
+    assert got["step p50"] == pytest.approx(3)
+    assert got["visible frames"] == pytest.approx(2)
+    with pytest.raises(ValueError, match="at least one clip"):
+        stats.describe([])
+
+
+def test_wild_scenes_move_more_than_default_ones() -> None:
+    steps = {}
+    for name, preset in scenes.PRESETS.items():
+        settings = replace(preset, size=(64, 64), frames=8, points=60, samples=1)
+        examples = [scenes.render(scenes.sample(seed, settings), ASSETS) for seed in range(12)]
+        steps[name] = stats.describe(examples)["step p50"]
+    assert steps["wild"] > 1.5 * steps["default"]

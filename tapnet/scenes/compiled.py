@@ -18,11 +18,20 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 
 def kernel(function: Function) -> Function:
     """`function` compiled on first use, on one thread, and kept on disk for the next process."""
-    compiled = njit(cache=True, fastmath=True, nogil=True, error_model="numpy")(function)
-    return cast(Function, compiled)
+    return _compiled(function, fastmath=True)
 
 
 def exact_kernel(function: Function) -> Function:
     """As `kernel`, but with IEEE arithmetic: nothing is reordered, infinities are honoured."""
-    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return cast(Function, compiled)
+    return _compiled(function, fastmath=False)
+
+
+def _compiled(function: Function, fastmath: bool) -> Function:
+    def compile(cache: bool) -> Function:
+        decorate = njit(cache=cache, fastmath=fastmath, nogil=True, error_model="numpy")
+        return cast(Function, decorate(function))
+
+    try:
+        return compile(cache=True)
+    except RuntimeError:  # numba finds no folder it may write: compile anew in each process
+        return compile(cache=False)

@@ -117,7 +117,7 @@ def _plane_skin(random: Random, settings: Settings, photo: float) -> Skin:
 
 def _bodies(random: Random, settings: Settings, room: Room, rig: Rig) -> list[Body]:
     count = int(random.integers(settings.objects[0], settings.objects[1] + 1))
-    spread = min(2.6, 0.55 * min(room.high[0], room.high[1])) * max(1.0, (count / 14) ** 0.5)
+    spread = min(2.2, 0.5 * min(room.high[0], room.high[1])) * max(1.0, (count / 14) ** 0.5)
     makers: list[Callable[[], Body]] = [
         lambda: _standing(random, settings, spread),
         lambda: _thrown(random, settings, spread),
@@ -152,7 +152,7 @@ def _standing(random: Random, settings: Settings, spread: float) -> Body:
 
 def _thrown(random: Random, settings: Settings, spread: float) -> Body:
     """Falls, bounces off the floor, walls and the others; may be kicked again."""
-    speed = _speed(random, settings, 0.015, 0.2)
+    speed = _speed(random, settings, 0.02, 0.2)
     kicks = [
         Kick(
             round(random.uniform(0, max(settings.frames, 2)), 2),
@@ -181,7 +181,7 @@ def _thrown(random: Random, settings: Settings, spread: float) -> Body:
 
 def _floating(random: Random, settings: Settings, spread: float, rig: Rig) -> Body:
     """Drifts and turns through the air, smoothly or with sudden changes."""
-    speed = _speed(random, settings, 0.006, 0.12)
+    speed = _speed(random, settings, 0.01, 0.14)
     bends = random.random() < settings.deforming
     spine = bends and random.random() < 0.5
     velocity = _direction(random) * speed * [1, 1, 0.5]

@@ -10,7 +10,7 @@ from tapnet.scenes.camera import cameras
 from tapnet.scenes.world import Camera, Curve, Room, Scene, Settings, Vector
 
 MODES = ("still", "hand-held", "travelling", "panning", "circling", "zooming")
-_SHARES = (0.10, 0.28, 0.22, 0.18, 0.12, 0.10)
+_SHARES = (0.07, 0.31, 0.22, 0.18, 0.12, 0.10)
 
 
 def vector(values: np.ndarray | list[float]) -> Vector:
@@ -71,7 +71,7 @@ def draw_camera(random: np.random.Generator, settings: Settings, room: Room) -> 
     height = random.uniform(0.5, min(2.8, room.high[2] - 0.4))
     place = np.array([away * np.cos(around), away * np.sin(around), height])
     target = random.normal(size=3) * [0.35, 0.35, 0.15] + [0, 0, 0.75]
-    speed = settings.camera_speed * float(np.exp(random.uniform(np.log(0.007), np.log(0.08))))
+    speed = settings.camera_speed * float(np.exp(random.uniform(np.log(0.013), np.log(0.065))))
     position, look = _still(place), _still(target)
     zoom = Curve((round(random.uniform(-0.15, 0.5), 4),))
     if mode == "travelling":
@@ -123,8 +123,8 @@ def _shake(random: np.random.Generator, settings: Settings, strength: float) -> 
     if strength == 0:
         return Curve((0.0, 0.0, 0.0))
     scale = strength * settings.camera_speed
-    drift = smooth(random, 3, scale * np.exp(random.uniform(np.log(1e-3), np.log(9e-3))), (20, 70))
-    tremble = smooth(random, 3, scale * np.exp(random.uniform(np.log(4e-4), np.log(6e-3))), (3, 9))
+    drift = smooth(random, 3, scale * np.exp(random.uniform(np.log(2e-3), np.log(9e-3))), (20, 70))
+    tremble = smooth(random, 3, scale * np.exp(random.uniform(np.log(8e-4), np.log(6e-3))), (3, 9))
     tip = random.normal() * 0.06
     return Curve(
         (0.0, 0.0, round(tip, 4)),

@@ -58,7 +58,6 @@ class Stage:
     parents: tuple[tuple[int, int], ...]  # of bones: (body, parent bone or -1)
     heads: np.ndarray  # [bones, 3] where each bone turns, units of the world
     lift: np.ndarray  # [O] how far settled bodies are raised
-    order: tuple[int, ...]  # bodies in the order of their vertices
 
     def geometry(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(cameras [S, 15] float64, bones [S, bones, 12] float32 rows of 3 x 4) at times [S]."""
@@ -68,10 +67,10 @@ class Stage:
         bones = np.zeros((len(times), len(self.parents), 3, 4))
         joint = 0
         for bone, (body, parent) in enumerate(self.parents):
-            joint = 0 if parent < 0 else joint
             if parent < 0:
                 bones[:, bone, :, :3] = rotation[:, body]
                 bones[:, bone, :, 3] = position[:, body]
+                joint = 0  # of the body's joints, the next bone's
                 continue
             bones[:, bone] = bones[:, parent]
             joints = self.scene.bodies[body].joints
@@ -145,7 +144,6 @@ def build(scene: Scene, assets: Assets) -> Stage:
         ),
         heads=_joined([np.array(p.shape.heads) * p.body.size for p in parts], (0, 3), np.float64),
         lift=lift,
-        order=tuple(order),
     )
 
 

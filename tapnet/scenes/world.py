@@ -36,7 +36,7 @@ class Settings:
     frames: int = 24
     points: int = 256  # queries per clip
     samples: int = 4  # moments averaged into a frame: anti-aliasing and motion blur
-    objects: tuple[int, int] = (6, 18)  # fewest and most
+    objects: tuple[int, int] = (7, 20)  # fewest and most
     camera_speed: float = 1.0
     object_speed: float = 1.0
     deforming: float = 0.35  # share of moving objects that bend, wave or walk
@@ -66,7 +66,7 @@ class Settings:
 
 PRESETS = {
     "default": Settings(),
-    "wild": Settings(camera_speed=2.5, object_speed=2.5, occluders=0.6),
+    "wild": Settings(camera_speed=2.5, object_speed=2.5, occluders=0.7),
 }
 
 
