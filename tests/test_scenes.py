@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("numba", reason="scenes need numba: pip install 'tapnet[train]'")
 
 from tapnet import scenes
-from tapnet.scenes import moments, motion, render_reference, stats, tracks
+from tapnet.scenes import moments, motion, render_reference, shapes, stats, tracks
 from tapnet.scenes.assets import Assets
 from tapnet.scenes.camera import project
 from tapnet.scenes.clip import pictures, positions
@@ -440,3 +440,19 @@ def test_wild_scenes_move_more_than_default_ones() -> None:
         examples = [scenes.render(scenes.sample(seed, settings), ASSETS) for seed in range(12)]
         steps[name] = stats.describe(examples)["step p50"]
     assert steps["wild"] > 1.5 * steps["default"]
+
+
+@pytest.mark.parametrize("pick", np.linspace(0, 0.999, 23).tolist())
+def test_every_figure_is_a_closed_set_of_limbs_within_its_size(pick: float) -> None:
+    shape, bones = shapes.figure(pick), shapes.skeleton(pick)
+    assert len(shape.weight) == len(shape.vertices) == len(bones) * 90  # 9 rings of 10
+    assert all(parent < bone for bone, parent in enumerate(shape.parents))
+    assert np.ptp(shape.vertices, axis=0).max() < 1.6
+    np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-4)
+
+
+def test_a_box_keeps_its_edges_sharp_and_a_ball_is_round() -> None:
+    box, ball = shapes.box(), shapes.ball()
+    assert set(np.abs(box.normals).max(1).round(5)) == {1.0}  # each along one axis
+    assert len(box.vertices) == 6 * 25  # edges are split, nothing else
+    np.testing.assert_allclose(ball.normals, 2 * ball.vertices, atol=1e-5)

@@ -98,10 +98,7 @@ def _shape(
 def _split_creases(vertices, faces, crease):  # type: ignore[no-untyped-def]
     """(vertices, normals, faces): each vertex once for every smooth group around it."""
     count = len(faces)
-    normal = np.empty((count, 3), np.float32)  # length = twice the area
-    for f in range(count):
-        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-        normal[f] = np.cross(b - a, c - a)
+    area, normal = _face_normals(vertices, faces)
     first = np.full(len(vertices), -1, np.int64)  # corners around a vertex, as a chain
     following = np.empty(3 * count, np.int64)
     for corner in range(3 * count):
@@ -117,28 +114,50 @@ def _split_creases(vertices, faces, crease):  # type: ignore[no-untyped-def]
         corner = first[v]
         while corner >= 0:
             f = corner // 3
-            mine = normal[f] / (np.sqrt((normal[f] ** 2).sum()) + 1e-20)
-            total = np.zeros(3, np.float32)
+            x, y, z = 0.0, 0.0, 0.0
             other = first[v]
             while other >= 0:
                 g = other // 3
-                size = np.sqrt((normal[g] ** 2).sum()) + 1e-20
-                if (normal[g] * mine).sum() > crease * size:
-                    total += normal[g]
+                turn = (
+                    normal[f, 0] * normal[g, 0]
+                    + normal[f, 1] * normal[g, 1]
+                    + normal[f, 2] * normal[g, 2]
+                )
+                if turn > crease:
+                    x += area[g] * normal[g, 0]
+                    y += area[g] * normal[g, 1]
+                    z += area[g] * normal[g, 2]
                 other = following[other]
-            total /= np.sqrt((total**2).sum()) + 1e-20
+            length = np.sqrt(x * x + y * y + z * z) + 1e-20
+            x, y, z = x / length, y / length, z / length
             at = -1
             for k in range(start, made):
-                if (normals[k] * total).sum() > 0.999:
+                if normals[k, 0] * x + normals[k, 1] * y + normals[k, 2] * z > 0.999:
                     at = k
             if at < 0:
                 at = made
-                normals[at] = total
+                normals[at, 0], normals[at, 1], normals[at, 2] = x, y, z
                 source[at] = v
                 made += 1
             new_faces[f, corner % 3] = at
             corner = following[corner]
     return vertices[source[:made]], normals[:made].copy(), new_faces
+
+
+@exact_kernel
+def _face_normals(vertices, faces):  # type: ignore[no-untyped-def]
+    """(twice the area [F], unit normal [F, 3]) of the faces."""
+    area, normal = np.empty(len(faces)), np.empty((len(faces), 3))
+    for f in range(len(faces)):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        x, y, z = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        ex, ey, ez = vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z
+        fx, fy, fz = vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z
+        x, y, z = ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx
+        area[f] = np.sqrt(x * x + y * y + z * z)
+        length = area[f] + 1e-20
+        normal[f, 0], normal[f, 1], normal[f, 2] = x / length, y / length, z / length
+    return area, normal
 
 
 def _grid(rows: int, columns: int) -> np.ndarray:
@@ -279,7 +298,7 @@ def figure(pick: float) -> Shape:
         np.concatenate([limb[0] for limb in limbs]),
         np.concatenate([limb[1] + start for limb, start in zip(limbs, counts[:-1], strict=True)]),
         uv=np.concatenate([limb[2] for limb in limbs]),
-        crease=-1.0,  # smooth: no vertex is split, so weights keep their place
+        crease=-2.0,  # smooth: no vertex is split, so weights keep their place
     )
     parents = [bone.parent for bone in bones]
     own = np.repeat(np.arange(len(bones)), np.diff(counts)).astype(np.int32)
