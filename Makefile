@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Where torch comes from, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build.
+TORCH_INDEX ?=
 
 .PHONY: demo test lint format docs clean
 
@@ -27,7 +29,7 @@ docs: $(VENV)/.installed
 # Torch goes first and alone: the version in constraints.txt decides, not whatever another package asks for.
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
