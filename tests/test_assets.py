@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tapnet.scenes import assets, pack_writer, packages, panoramas, patterns, rights, sources
 from tapnet.scenes.mesh_files import parse_obj, read_mesh
@@ -394,19 +395,21 @@ def test_a_large_photo_gives_three_views_of_one_group(tmp_path: Path) -> None:
 
 
 def test_unusable_files_are_left_out_and_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image(tmp_path / "images" / "good.png")
     (tmp_path / "images" / "bad.jpg").write_bytes(b"\xff\xd8 no image")
     (tmp_path / "images" / "empty.png").write_bytes(b"")
     image(tmp_path / "images" / "pixel.png", 1, 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    image(tmp_path / "images" / "huge.png", 200, 200)
     quad(tmp_path / "meshes")
     (tmp_path / "meshes" / "flat.obj").write_text("v 0 0 0\nv 1 1 1\nv 2 2 2\nf 1 2 3\n")
     (tmp_path / "meshes" / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     folders = {"textures": (tmp_path / "images",), "meshes": (tmp_path / "meshes",)}
     with caplog.at_level(logging.WARNING):
         sources.build(tmp_path / "pack", sources.Choice(sources=(), **folders))
-    for name in ("bad.jpg", "empty.png", "flat.obj", "nan.obj"):
+    for name in ("bad.jpg", "empty.png", "huge.png", "flat.obj", "nan.obj"):
         assert name in caplog.text
     pack = assets.load(tmp_path / "pack")
     assert len(pack.meshes) == 1

@@ -162,13 +162,17 @@ def _one_a_line(lines: list[dict[str, Any]]) -> str:
 
 
 def decode(data: bytes) -> np.ndarray | None:
-    """[H,W,3] uint8 RGB of an encoded image in any usual format, None when it is not one."""
+    """[H,W,3] uint8 RGB of an encoded image in any usual format.
+
+    None when it is not one, or when it claims more pixels than Pillow opens (180 million).
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, NotImplementedError):
+            shown = image.convert("RGBA") if image.mode == "P" else image
+            return np.array(shown.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, NotImplementedError, Image.DecompressionBombError):
         return None
 
 
