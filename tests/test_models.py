@@ -11,8 +11,8 @@ import torch
 
 from tapnet import models
 from tapnet.models import build, layers
+from tapnet.models.encoder import default_resolutions
 from tapnet.models.layers import local_scores, soft_argmax, temporal_shift
-from tapnet.models.tapir import default_resolutions
 
 SMALL = {"num_mixer_blocks": 2, "mixer_hidden_dim": 32, "initial_resolution": (64, 64)}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -147,7 +147,7 @@ def test_every_parameter_learns(kind: str) -> None:
     name, settings = KINDS[kind]
     network = build(name, **settings)
     if kind == "bootstapir":  # these start at zero, which keeps what lies before from learning
-        for block in network.extra:
+        for block in network.encoder.extra:
             torch.nn.init.normal_(block.project.weight, std=0.02)
     prediction = network.train()(clip(4), points(3, 4))
     every = (prediction, *prediction.refinements)
@@ -200,7 +200,7 @@ def test_online_is_the_clip_seen_from_its_first_frame_on() -> None:
 
 
 def test_no_model_uses_a_five_dimensional_grid_sample() -> None:
-    for module in (layers, models.tapir, models.tapnet, models.mixer, models.backbones):
+    for module in (layers, models.tapir, models.tapnet, models.mixer, models.encoder):
         code = inspect.getsource(module)
         assert "F.grid_sample" not in code
 

@@ -66,7 +66,7 @@ def _tapnet_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _tapir_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Pyramid level and extra convolutions by the shapes; temperature as trained. SPEC 1."""
-    expand = weights.get("extra.0.expand.weight")
+    expand = weights.get("encoder.extra.0.expand.weight")
     if expand is not None and expand.shape[1] != 256:
         raise ValueError(
             f"these are BootsTAPIR v1 weights (extra convolutions over {expand.shape[1]} channels, "
@@ -176,27 +176,27 @@ def _mixer_block(rest: str) -> Any:
 def _extra_block(match: re.Match[str]) -> str:
     number = int(match[1] or 0)
     word = "project" if number % 2 else "expand"
-    return f"extra.{number // 2}.{word}.{'weight' if match[2] == 'w' else 'bias'}"
+    return f"encoder.extra.{number // 2}.{word}.{'weight' if match[2] == 'w' else 'bias'}"
 
 
 _BLOCK = _MIX + r"/block(?:_(\d+))?"
 _TAPIR_HAIKU: list[tuple[str, Any, Any]] = [
     *_HEAD_HAIKU,
-    (r".*/initial_conv/w", "backbone.stem.weight", _conv),
-    (_GROUP + r"/conv_(\d)/w", r"backbone.groups.\1.\2.conv\3.weight", _conv),
-    (_GROUP + r"/shortcut_conv/w", r"backbone.groups.\1.\2.shortcut.weight", _conv),
-    (_GROUP + r"/instancenorm_(\d)/scale", r"backbone.groups.\1.\2.norm\3.weight", _same),
-    (_GROUP + r"/instancenorm_(\d)/offset", r"backbone.groups.\1.\2.norm\3.bias", _same),
+    (r".*/initial_conv/w", "encoder.backbone.stem.weight", _conv),
+    (_GROUP + r"/conv_(\d)/w", r"encoder.backbone.groups.\1.\2.conv\3.weight", _conv),
+    (_GROUP + r"/shortcut_conv/w", r"encoder.backbone.groups.\1.\2.shortcut.weight", _conv),
+    (_GROUP + r"/instancenorm_(\d)/scale", r"encoder.backbone.groups.\1.\2.norm\3.weight", _same),
+    (_GROUP + r"/instancenorm_(\d)/offset", r"encoder.backbone.groups.\1.\2.norm\3.bias", _same),
     (r".*/extra_convs/conv2_d(?:_(\d+))?/(w)", _extra_block, _conv),
     (r".*/extra_convs/conv2_d(?:_(\d+))?/(b)", _extra_block, _same),
     (
         r".*/extra_convs/layer_norm(?:_(\d+))?/scale",
-        lambda match: f"extra.{match[1] or 0}.norm.weight",
+        lambda match: f"encoder.extra.{match[1] or 0}.norm.weight",
         _same,
     ),
     (
         r".*/extra_convs/layer_norm(?:_(\d+))?/offset",
-        lambda match: f"extra.{match[1] or 0}.norm.bias",
+        lambda match: f"encoder.extra.{match[1] or 0}.norm.bias",
         _same,
     ),
     (_MIX + r"/linear/w", "mixer.start.weight", _linear),
@@ -220,13 +220,13 @@ _PORT_GROUP = r"resnet_torch\.block_groups\.(\d)\.blocks\.(\d)"
 _PORT_HEAD = r"torch_cost_volume_track_mods"
 _PORT_BLOCK = r"torch_pips_mixer\.blocks\.(\d+)"
 _TAPIR_TORCH: list[tuple[str, Any, Any]] = [
-    (r"resnet_torch\.initial_conv\.weight", "backbone.stem.weight", _same),
-    (_PORT_GROUP + r"\.conv_(\d)\.weight", r"backbone.groups.\1.\2.conv\3.weight", _same),
-    (_PORT_GROUP + r"\.proj_conv\.weight", r"backbone.groups.\1.\2.shortcut.weight", _same),
-    (_PORT_GROUP + r"\.bn_(\d)\.(weight|bias)", r"backbone.groups.\1.\2.norm\3.\4", _same),
-    (r"extra_convs\.blocks\.(\d)\.layer_norm\.(weight|bias)", r"extra.\1.norm.\2", _same),
-    (r"extra_convs\.blocks\.(\d)\.conv\.(weight|bias)", r"extra.\1.expand.\2", _same),
-    (r"extra_convs\.blocks\.(\d)\.conv_1\.(weight|bias)", r"extra.\1.project.\2", _same),
+    (r"resnet_torch\.initial_conv\.weight", "encoder.backbone.stem.weight", _same),
+    (_PORT_GROUP + r"\.conv_(\d)\.weight", r"encoder.backbone.groups.\1.\2.conv\3.weight", _same),
+    (_PORT_GROUP + r"\.proj_conv\.weight", r"encoder.backbone.groups.\1.\2.shortcut.weight", _same),
+    (_PORT_GROUP + r"\.bn_(\d)\.(weight|bias)", r"encoder.backbone.groups.\1.\2.norm\3.\4", _same),
+    (r"extra_convs\.blocks\.(\d)\.layer_norm\.(weight|bias)", r"encoder.extra.\1.norm.\2", _same),
+    (r"extra_convs\.blocks\.(\d)\.conv\.(weight|bias)", r"encoder.extra.\1.expand.\2", _same),
+    (r"extra_convs\.blocks\.(\d)\.conv_1\.(weight|bias)", r"encoder.extra.\1.project.\2", _same),
     (_PORT_HEAD + r"\.hid1\.(weight|bias)", r"head.hidden.\1", _same),
     (_PORT_HEAD + r"\.hid2\.(weight|bias)", r"head.heatmap.\1", _same),
     (_PORT_HEAD + r"\.hid3\.(weight|bias)", r"head.occlusion_conv.\1", _same),

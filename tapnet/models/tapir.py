@@ -12,7 +12,6 @@ Positions travel in pixels of the initial resolution; the caller gets pixels of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -21,21 +20,22 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from tapnet.geometry import rescale, sample_grid, xy_to_yx
-from tapnet.models.backbones import ExtraBlock, TapirResNet
-from tapnet.models.layers import (
-    CostVolumeHead,
-    cost_volume,
-    initialize,
-    local_scores,
-    unit_norm,
+from tapnet.geometry import rescale, xy_to_yx
+from tapnet.models.encoder import (
+    HIRES,
+    LOWRES,
+    Encoder,
+    Features,
+    Level,
+    Size,
+    default_resolutions,
+    joined_in_time,
+    read_queries,
 )
+from tapnet.models.layers import CostVolumeHead, cost_volume, initialize, local_scores
 from tapnet.models.mixer import Context, Mixer
 from tapnet.structs import Prediction, check_shapes
-from tapnet.video import normalize
 
-Size = tuple[int, int]  # (height, width)
-HIRES, LOWRES = 128, 256
 PATCH_RADIUS = 3  # neighbourhoods of 7 x 7
 
 
@@ -58,21 +58,8 @@ class TapirSettings:
     frames_per_window: int = 192  # of a longer clip finished at a time
 
 
-@dataclass(frozen=True)
-class Level:
-    """The feature grids of a video at one resolution."""
-
-    resolution: Size
-    grids: tuple[Tensor, ...]  # hires [B, T, H/4, W/4, 128], lowres [B, T, H/8, W/8, 256], pooled
-
-
-Features = tuple[
-    Tensor, Tensor
-]  # of query points at one level: hires [B, N, 128], lowres [B, N, 256]
 Guess = tuple[Tensor, Tensor, Tensor]  # position [B, N, T, 2], occlusion, expected_dist [B, N, T]
-Memory = tuple[
-    tuple[Context, ...], ...
-]  # of the causal refiner: a pair of tensors a block and pass
+Memory = tuple[tuple[Context, ...], ...]  # of the causal refiner: a pair for each block and pass
 
 
 @dataclass(frozen=True)
@@ -99,17 +86,14 @@ class Tapir(nn.Module):
     def __init__(self, settings: TapirSettings = TapirSettings()) -> None:
         super().__init__()
         self.settings = settings
-        self.backbone = TapirResNet()
-        self.extra = nn.Sequential(*(ExtraBlock() for _ in range(5 * settings.extra_convs)))
+        self.encoder = Encoder(settings.extra_convs, settings.pyramid_level, settings.antialias)
         self.head = CostVolumeHead(settings.softmax_temperature, outputs=2, occlusion_relu=True)
         scores = (2 * PATCH_RADIUS + 1) ** 2 * (settings.pyramid_level + 2)
         outputs = 4 + HIRES + LOWRES
         hidden, blocks = settings.mixer_hidden_dim, settings.num_mixer_blocks
         self.mixer = Mixer(outputs + scores, outputs, hidden, blocks)
         initialize(self)
-        for block in self.extra.children():
-            assert isinstance(block, ExtraBlock)
-            nn.init.zeros_(block.project.weight)  # the published training starts from there
+        self.encoder.start_as_published()
 
     @property
     def resolution(self) -> Size:
@@ -167,7 +151,7 @@ class Tapir(nn.Module):
             wanted = range(max(start - reach, 0), min(stop + after, video.shape[1]))
             fresh = video[:, held.stop : wanted.stop]
             new = self.feature_grids(fresh, refined) if fresh.shape[1] else ()
-            levels, held = _joined(levels, new, wanted.start - held.start), wanted
+            levels, held = joined_in_time(levels, new, wanted.start - held.start), wanted
             asked = query_points - query_points.new_tensor([held.start, 0, 0])
             inside = slice(start - held.start, stop - held.start)
             guesses = self.estimate(levels, features, asked, size)
@@ -210,39 +194,14 @@ class Tapir(nn.Module):
         return tuple(levels)
 
     def _level(self, video: Tensor, resolution: Size) -> Level:
-        if min(resolution) < 16 or any(side % 8 for side in resolution):
-            raise ValueError(
-                f"resolution: expected multiples of 8 from 16 on, got {resolution}; "
-                "choose for example (256, 256)"
-            )
-        batch, frames = video.shape[:2]
-        dtype = self.head.hidden.weight.dtype
-        hires, lowres = [], []
-        for some in video.flatten(0, 1).split(self.settings.frames_per_chunk):
-            image = normalize(some).to(dtype).permute(0, 3, 1, 2).contiguous()
-            if image.shape[2:] != resolution:
-                image = F.interpolate(
-                    image, resolution, mode="bilinear", antialias=self.settings.antialias
-                )
-            high, low = self.backbone(image)
-            hires.append(unit_norm(high, dim=1).permute(0, 2, 3, 1).contiguous())
-            lowres.append(unit_norm(self.extra(low), dim=1).permute(0, 2, 3, 1).contiguous())
-        grids = [torch.cat(parts).unflatten(0, (batch, frames)) for parts in (hires, lowres)]
-        for _ in range(self.settings.pyramid_level):
-            finer = rearrange(grids[-1], "b t h w c -> (b t) c h w")
-            pooled = rearrange(F.avg_pool2d(finer, 2), "(b t) c h w -> b t h w c", t=frames)
-            grids.append(pooled.contiguous())
-        return Level(resolution, tuple(grids))
+        level: Level = self.encoder(video, resolution, self.settings.frames_per_chunk)
+        return level
 
     def query_features(
         self, levels: tuple[Level, ...], query_points: Tensor, size: Size
     ) -> tuple[Features, ...]:
         """The grids at the query points, which are pixels of a video of that size. SPEC 2.4."""
-
-        def read(grid: Tensor) -> Tensor:
-            return sample_grid(grid, rescale(query_points, size, (grid.shape[2], grid.shape[3])))
-
-        return tuple((read(level.grids[0]), read(level.grids[1])) for level in levels)
+        return read_queries(levels, query_points, size)
 
     def estimate(
         self,
@@ -420,34 +379,5 @@ class Tapir(nn.Module):
             )
 
 
-def _joined(old: tuple[Level, ...], new: tuple[Level, ...], drop: int) -> tuple[Level, ...]:
-    """The grids of `old` without their first `drop` frames, and those of `new` after them."""
-    joined: list[Level] = []
-    for number, level in enumerate(old or new):
-        if number and level is (old or new)[number - 1]:  # the first refinement shares its level
-            joined.append(joined[-1])
-            continue
-        parts = [[grid[:, drop:] for grid in level.grids]] if old else []
-        parts += [list(new[number].grids)] if new else []
-        grids = tuple(torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True))
-        joined.append(Level(level.resolution, grids))
-    return tuple(joined)
-
-
 def _with_zeros(x: Tensor, rows: int) -> Tensor:
     return torch.cat([x, x.new_zeros(rows, *x.shape[1:])])
-
-
-def default_resolutions(size: Size, initial: Size) -> tuple[Size, ...]:
-    """Where a video of `size` (height, width) is refined: `initial` up to its own. SPEC 2.3."""
-    if size == initial:
-        return (initial,)
-    ratios = [side / start for side, start in zip(size, initial, strict=True)]
-    count = math.ceil(max(math.log2(ratio) for ratio in ratios)) + 1
-    if count <= 1:
-        return (initial,)
-
-    def side(axis: int, level: int) -> int:
-        return math.floor(initial[axis] * ratios[axis] ** (level / (count - 1)) / 8) * 8
-
-    return tuple((side(0, level), side(1, level)) for level in range(count))
