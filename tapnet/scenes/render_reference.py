@@ -12,7 +12,7 @@ import numpy as np
 
 from tapnet.scenes.camera import NEAR
 from tapnet.scenes.moments import Pattern, Picture, lighting
-from tapnet.scenes.shade_numba import GRAZING, SHADOW_BIAS, Lighting
+from tapnet.scenes.shade_numba import GRAZING, SHADOW_BIAS, SHADOW_LIFT, Lighting
 from tapnet.scenes.stage import Skeleton, Stage, Surface
 
 
@@ -135,7 +135,9 @@ def shade(
     slant = np.maximum(-(normal * ray).sum(-1) / away, GRAZING)
     albedo = texels(surface, number, uv, (density * depth / camera[0]) ** 2 / slant) * tint
     sun, sky = light.sun.astype(float), light.sky.astype(float)
-    facing = np.maximum(normal @ sun[:3], 0) * lit(light, place)
+    facing = np.maximum(normal @ sun[:3], 0)
+    lift = SHADOW_LIFT / np.linalg.norm(light.to_shadow[0, :3]) * (1 - facing)
+    facing *= lit(light, place + normal * lift[..., None])
     half = sun[:3] - ray / away[..., None]
     glint = np.maximum((normal * half).sum(-1), 0) / np.maximum(np.linalg.norm(half, axis=-1), 1e-6)
     up = (0.5 + 0.5 * normal[..., 2])[..., None]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tapnet.scenes.camera import NEAR
 from tapnet.scenes.moments import Pattern, Picture, lighting
-from tapnet.scenes.shade_numba import GRAZING, SHADOW_BIAS
+from tapnet.scenes.shade_numba import GRAZING, SHADOW_BIAS, SHADOW_LIFT
 from tapnet.scenes.stage import Stage
 
 try:
@@ -87,6 +87,7 @@ class Uploaded:
     surface: dict[str, Tensor]  # as `stage.Surface`
     light: Tensor  # [28] see `shade_triton.shade`
     shadow_side: int
+    shadow_lift: float  # units
     device: torch.device
 
     @staticmethod
@@ -100,6 +101,7 @@ class Uploaded:
             {name: _upload(array, device) for name, array in stage.surface._asdict().items()},
             _upload(np.concatenate(parts), device),
             len(light.shadow),
+            float(SHADOW_LIFT / np.linalg.norm(light.to_shadow[0, :3])),
             device,
         )
 
@@ -122,7 +124,7 @@ class Uploaded:
         shade[(triton.cdiv(height * width, _BLOCK), count_s // moments)](
             *(keys, vertices, normals, views, *looks, self.light, shadow, light),
             *(count, height, width, moments, samples, self.shadow_side),
-            *(float(SHADOW_BIAS), float(GRAZING)),
+            *(float(SHADOW_BIAS), self.shadow_lift, float(GRAZING)),
             BLOCK=_BLOCK,
         )
         return light, keys

@@ -10,7 +10,8 @@ import numpy as np
 from tapnet.scenes.compiled import kernel
 from tapnet.scenes.render_numba import HALF, ONE, TINY, TWO, ZERO, F
 
-SHADOW_BIAS = F(0.025)
+SHADOW_BIAS = F(0.02)
+SHADOW_LIFT = F(1.5)  # texels by which a slanted surface is lifted, lest it shadow itself
 GRAZING = F(0.05)  # cosine at which a surface seen from the side blurs no further
 QUARTER = F(0.25)
 DULL = F(1 / 65025)
@@ -91,6 +92,9 @@ def shade(surface, lighting, camera, vertices, normals, depth, ids, out):  # typ
     height, width = depth.shape
     cx, cy, cz = camera[12], camera[13], camera[14]
     rf = ONE / camera[0]
+    lift = SHADOW_LIFT / math.sqrt(
+        to_shadow[0, 0] ** 2 + to_shadow[0, 1] ** 2 + to_shadow[0, 2] ** 2
+    )
     for iy in range(height):
         down = (F(iy) + HALF - camera[2]) * rf
         for ix in range(width):
@@ -149,7 +153,10 @@ def shade(surface, lighting, camera, vertices, normals, depth, ids, out):  # typ
             facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
             glint = ZERO
             if facing > ZERO:
-                facing *= lit(shadow, to_shadow, x, y, level)
+                out_of = lift * (ONE - facing)
+                facing *= lit(
+                    shadow, to_shadow, x + nx * out_of, y + ny * out_of, level + nz * out_of
+                )
                 if shine > ZERO and facing > ZERO:
                     hx, hy, hz = sun[0] - vx * nearer, sun[1] - vy * nearer, sun[2] - vz * nearer
                     d = nx * hx + ny * hy + nz * hz

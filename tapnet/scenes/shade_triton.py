@@ -13,7 +13,8 @@ from tapnet.scenes.kernels_triton import _meet, _ray
 def shade(
     keys, vertices, normals, cameras, faces, uv, tint, texture, density, body, shine,
     plane, plane_texture, texels, offset, side, light, shadow, out,
-    count, height, width, moments, samples, shadow_side, bias, grazing, BLOCK: tl.constexpr,
+    count, height, width, moments, samples, shadow_side, bias, shadow_lift, grazing,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The mean linear colour of a frame's samples, for each pixel.
 
@@ -49,8 +50,11 @@ def shade(
         up = 0.5 + 0.5 * nz
         sx, sy, sz = tl.load(light), tl.load(light + 1), tl.load(light + 2)
         facing = tl.maximum(nx * sx + ny * sy + nz * sz, 0.0)
-        facing *= _lit(shadow + t.to(tl.int64) * shadow_side * shadow_side, light + 16,
-                       x, y, level, shadow_side, bias)  # fmt: skip
+        lift = shadow_lift * (1.0 - facing)
+        facing *= _lit(
+            shadow + t.to(tl.int64) * shadow_side * shadow_side, light + 16,
+            x + nx * lift, y + ny * lift, level + nz * lift, shadow_side, bias,
+        )  # fmt: skip
         hx, hy, hz = sx - vx * nearer, sy - vy * nearer, sz - vz * nearer
         d = tl.maximum(nx * hx + ny * hy + nz * hz, 0.0)
         d = d * d / (hx * hx + hy * hy + hz * hz + 1e-12)
