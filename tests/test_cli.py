@@ -164,6 +164,29 @@ def test_evaluate_prints_the_report_and_keeps_it(run: Run, clip: Path, tmp_path:
     assert re.search(r"^mean +100\.0", report, re.MULTILINE)  # judged by its own tracks
 
 
+def test_convert_writes_weights_that_track(
+    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tapnet import checkpoint, models
+
+    asked: list[bool | None] = []
+
+    def published(path: Path, causal: bool | None = None) -> object:
+        asked.append(causal)
+        return models.build("tapnet").eval()
+
+    monkeypatch.setattr(checkpoint, "load_published", published)
+    weights = tmp_path / "ours.safetensors"
+    assert run("convert", "theirs.npy", weights)[0] == 0
+    code, said, _ = run("convert", "theirs.npy", weights, "--causal")
+    assert (code, asked) == (0, [None, True])
+    assert f"wrote {weights}: tapnet" in said
+    args = ["--model", weights, "--resolution", "64x64", "--points", "grid:2", "--save", "npz"]
+    code, said, _ = run("track", clip, *args, "--out", tmp_path)
+    assert code == 0
+    assert "ours: 4 points through 5 frames" in said
+
+
 def test_demo_tracks_the_clip_that_ships(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
