@@ -26,7 +26,7 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
         raise ValueError(f"points: expected [... 2] or [... 3], got {list(points.shape)}")
     if tuple(old) == tuple(new):
         return points  # exactly: x * 48 / 48 need not be x
-    # whole numbers, so that the product is exact and only the quotient is rounded
+    # product, then quotient: a ratio would be rounded before it is used
     times, over = [*new][::-1], [*old][::-1]
     if points.shape[-1] == 3:
         times, over = [1, *new], [1, *old]
