@@ -322,8 +322,10 @@ def _prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder to write into, got a file; choose another")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:  # names the temporary file
+        raise OSError(error.errno, f"{error.strerror}; choose another", str(folder)) from error
 
 
 def _summary(kind: type) -> str:
