@@ -114,6 +114,7 @@ def convert(
     out: Annotated[Positional[Path], arg(metavar="OUT")],
     /,
     causal: FlagCreatePairsOff[bool] = False,
+    no_causal: FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Convert published weights to a file that loads faster and says what it is.
 
@@ -123,15 +124,18 @@ def convert(
     Args:
         checkpoint: A published TAP-Net or TAPIR file (.npy, .pt). Nothing in it is run.
         out: The file to write, .safetensors.
-        causal: The weights are those of a causal (online) model; without it the name of the file
-            decides.
+        causal: The weights are those of a causal (online) model; without this or --no-causal the
+            name of the file decides.
+        no_causal: The weights are those of a model of whole clips, whatever the file is called.
     """
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: expected a name ending in .safetensors, got {out.name}")
+    if causal and no_causal:
+        raise ValueError("expected --causal or --no-causal, got both; remove one")
     from tapnet.checkpoint import load_published, name_of
     from tapnet.checkpoint import save as save_checkpoint
 
-    model = load_published(checkpoint, causal=causal or None)
+    model = load_published(checkpoint, causal=causal if causal or no_causal else None)
     save_checkpoint(out, model, source=checkpoint.name)
     print(f"wrote {out}: {name_of(model)}, {sum(p.numel() for p in model.parameters()):,} weights")
 

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import pickle
 import re
@@ -8,8 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fill
 import numpy as np
 import pytest
+import vectors
 
 import tapnet
 from tapnet import cli, draw, progress, tracker, video
@@ -164,8 +167,41 @@ def test_evaluate_prints_the_report_and_keeps_it(run: Run, clip: Path, tmp_path:
     assert re.search(r"^mean +100\.0", report, re.MULTILINE)  # judged by its own tracks
 
 
-def test_convert_writes_weights_that_track(
-    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="session")
+def haiku_tapnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TAP-Net checkpoint in the layout that was published, with weights made by `fill`."""
+    tree: dict[str, dict[str, dict[str, np.ndarray]]] = {"params": {}, "state": {}}
+    for part, modules in tree.items():
+        listed = json.loads((vectors.SHIPPED / f"names/haiku_tapnet_{part}.json").read_text())
+        for name, array in fill.fill_all(listed["shapes"]).items():
+            module, leaf = name.rsplit("/", 1)
+            modules.setdefault(module, {})[leaf] = array
+    path = tmp_path_factory.mktemp("published") / "theirs.npy"
+    np.save(path, np.array(tree, dtype=object), allow_pickle=True)
+    return path
+
+
+def test_published_weights_are_converted_and_track(
+    run: Run, clip: Path, haiku_tapnet: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "ours.safetensors"
+    code, said, err = run("convert", haiku_tapnet, weights)
+    assert (code, err) == (0, "")
+    assert f"wrote {weights}: tapnet" in said
+    args = ["--model", weights, "--resolution", "64x64", "--points", "grid:2", "--stop", 3]
+    code, said, err = run("track", clip, *args, "--device", "cpu", "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "ours: 4 points through 3 frames of 64x48" in said
+    assert names(tmp_path / "out") == ["noise-tracks.mp4", "noise-tracks.npz"]
+    tracks = Tracks.load(tmp_path / "out" / "noise-tracks.npz")
+    assert tracks.xy.shape == (4, 3, 2)
+    published = tapnet.load(haiku_tapnet, "cpu", (64, 64))
+    expected = published.track(clip, "grid:2", stop=3)
+    np.testing.assert_array_equal(tracks.xy, expected.xy)
+
+
+def test_whether_weights_are_causal_is_said_or_left_to_their_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tapnet import checkpoint, models
 
@@ -176,15 +212,9 @@ def test_convert_writes_weights_that_track(
         return models.build("tapnet").eval()
 
     monkeypatch.setattr(checkpoint, "load_published", published)
-    weights = tmp_path / "ours.safetensors"
-    assert run("convert", "theirs.npy", weights)[0] == 0
-    code, said, _ = run("convert", "theirs.npy", weights, "--causal")
-    assert (code, asked) == (0, [None, True])
-    assert f"wrote {weights}: tapnet" in said
-    args = ["--model", weights, "--resolution", "64x64", "--points", "grid:2", "--save", "npz"]
-    code, said, _ = run("track", clip, *args, "--out", tmp_path)
-    assert code == 0
-    assert "ours: 4 points through 5 frames" in said
+    for flags in ([], ["--causal"], ["--no-causal"]):
+        assert run("convert", "a.npy", tmp_path / "a.safetensors", *flags)[0] == 0
+    assert asked == [None, True, False]
 
 
 def test_demo_tracks_the_clip_that_ships(
@@ -256,6 +286,7 @@ def bad(folder: Path, clip: Path) -> dict[str, Path]:
         ("convert exploit.pt a.safetensors", "exploit.pt"),
         ("convert exploit.pt a.npz", "name ending in .safetensors"),
         ("convert nowhere.npy a.safetensors", "nowhere.npy: no such file"),
+        ("convert raw.npy a.safetensors --causal --no-causal", "got both; remove one"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_clear_line(
