@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 import tapnet
-from tapnet.files import load_npy_object, replacing
+from tapnet.files import replacing
 from tapnet.models import MODELS, build
 from tapnet.models.published import translate
+from tapnet.pickles import load_npy_object
 
 
 def save(path: str | Path, model: nn.Module, **notes: str) -> None:

@@ -10,7 +10,7 @@ import tapnet
 
 PACKAGE = Path(tapnet.__file__).parent
 LAYERS = [
-    {"structs", "geometry", "files"},
+    {"structs", "geometry", "files", "pickles"},
     {"video", "queries", "metrics", "draw", "scenes"},
     {"models", "baselines", "data", "losses"},
     {

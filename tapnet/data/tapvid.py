@@ -10,7 +10,7 @@ clip is a dict of
     has_occlusion_labels  bool, optional: False where only positions were labelled
     object_area  [T], optional: pixels the object covers in the frames as stored (BADJA)
 
-and of other keys, which are ignored. Files are read by `files.load_pickle`, which runs nothing.
+and of other keys, which are ignored. Files are read by `pickles.load_pickle`, which runs nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from tapnet import queries
-from tapnet.files import load_pickle, replacing
+from tapnet.files import replacing
 from tapnet.metrics import QueryMode
+from tapnet.pickles import load_pickle
 from tapnet.structs import Example
 
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"

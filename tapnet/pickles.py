@@ -1,0 +1,259 @@
+"""Pickles of arrays and plain containers, read without running anything that is in them.
+
+A pickle is a program; numpy's own classes are no safe words for it either, since a crafted dtype
+makes numpy follow pointers of the file's choosing. So nothing real is handed to the file: where it
+asks for numpy it gets the stand-ins below, which take numbers and bytes and check them, and the
+arrays are made from those afterwards. Objects of the libraries that published checkpoints come from
+become inert notes of what was said about them. Everything else is an error.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, NoReturn
+
+import numpy as np
+
+_KINDS = "biufcSUO"  # booleans, numbers, bytes, text; objects only as lists of other values here
+_INERT = ("haiku", "jax", "jaxlib", "optax", "chex", "flax")  # never imported, only noted
+
+
+def load_pickle(path: str | Path) -> Any:
+    """The content of a pickle of plain containers and numpy arrays; nothing in it is run.
+
+    Raises FileNotFoundError, or ValueError naming the file when it is no pickle, is cut short, or
+    asks for anything but arrays and plain containers.
+    """
+    with open(_existing(path), "rb") as file:
+        return _unpickle(file, str(path))
+
+
+def load_npy_object(path: str | Path) -> Any:
+    """The object in a `.npy` file written with allow_pickle=True, read by `load_pickle`'s rules.
+
+    Plain arrays are returned as they are. Errors as `load_pickle`.
+    """
+    with open(_existing(path), "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(file)
+            if not dtype.hasobject:
+                file.seek(0)
+                return np.load(file, allow_pickle=False)
+        except (ValueError, KeyError, EOFError, MemoryError) as error:
+            raise ValueError(f"{path}: expected a .npy file, but {error}") from error
+        content = _unpickle(file, str(path))
+    return content.item() if isinstance(content, np.ndarray) and shape == () else content
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    return path
+
+
+def _unpickle(file: BinaryIO, name: str) -> Any:
+    try:
+        return _real(_Reader(file).load(), {})
+    except Exception as error:  # a damaged program can fail in any way; it only ever fails
+        why = str(error) or repr(error)
+        raise ValueError(f"{name}: not a readable pickle of arrays: {why}") from error
+
+
+class _DType:
+    """Stands in for numpy.dtype."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.dtype = np.dtype(code) if isinstance(code, str) else np.dtype("V1")
+        if self.dtype.kind not in _KINDS or self.dtype.shape or self.dtype.names:
+            raise pickle.UnpicklingError(f"arrays of {code!r} are not read")
+
+    def set_state(self, state: Any) -> None:
+        order = state[1]  # all else in it follows from the code, or is not to be believed
+        if self.dtype.kind != "O" and order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(order)
+
+    def read(self, raw: Any) -> np.ndarray:
+        """[n] the values in `raw`, of their own memory."""
+        if self.dtype.kind == "O" or not self.dtype.itemsize:
+            raise pickle.UnpicklingError(f"bytes of {self.dtype} are not read")
+        if isinstance(raw, str):  # as Python 2 wrote bytes
+            raw = raw.encode("latin1")
+        return np.frombuffer(bytes(raw), self.dtype).copy()
+
+
+class _Array:
+    """Stands in for numpy.ndarray while it is being read."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = (0,)
+        self.order: Any = "C"
+        self.values: Any = np.zeros(0)  # an array, or a list of objects
+
+    def set_state(self, state: Any) -> None:
+        _, shape, dtype, fortran, raw = state
+        self.shape, self.order = tuple(int(n) for n in shape), "F" if fortran else "C"
+        is_list = dtype.dtype.kind == "O"
+        self.values = list(raw) if is_list and isinstance(raw, list) else dtype.read(raw)
+
+    def real(self, memo: dict[int, Any]) -> np.ndarray:
+        if isinstance(self.values, np.ndarray):
+            return self.values.reshape(self.shape, order=self.order)
+        array = np.empty(len(self.values), object)
+        for i, value in enumerate(self.values):
+            array[i] = _real(value, memo)
+        return array.reshape(self.shape, order=self.order)
+
+
+class _Noted:
+    """An object of a library that is not needed: what was said of it, nothing more."""
+
+    def __init__(self, name: str, said: Any) -> None:
+        self.name, self.said = name, [said]
+
+    def set_state(self, state: Any) -> None:
+        self.said.append(state)
+
+    def real(self, memo: dict[int, Any]) -> Any:
+        """The mapping it was made from, if there was one (Haiku's FlatMapping); else None."""
+        flat = [
+            part for said in self.said for part in (said if isinstance(said, tuple) else [said])
+        ]
+        return next((_real(part, memo) for part in flat if isinstance(part, Mapping)), None)
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _scalar(dtype: _DType, raw: Any) -> Any:
+    return dtype.read(raw)[0]
+
+
+def _from_buffer(raw: Any, dtype: _DType, shape: Any, order: str) -> np.ndarray:
+    return dtype.read(raw).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _jax_array(_: Any, __: Any, state: Any, *___: Any) -> _Array:
+    array = _Array()
+    array.set_state(state)
+    return array
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"bytes coded as {encoding!r} are not read")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """How early protocols write empty bytes."""
+    return b""
+
+
+def _not_called(*_: Any) -> NoReturn:
+    raise pickle.UnpicklingError("numpy.ndarray is not called by pickles of arrays")
+
+
+_STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _not_called,
+    ("numpy", "dtype"): _DType,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    ("jax._src.array", "_reconstruct_array"): _jax_array,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("__builtin__", "bytes"): _no_bytes,
+}
+
+
+class _Library:
+    """A name of a library that is only noted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *said: Any) -> _Noted:
+        return _Noted(self.name, said)
+
+
+_InPython: Any = pickle._Unpickler  # its steps can be changed
+
+
+class _Reader(_InPython):
+    dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
+
+    def find_class(self, module: str, name: str) -> Any:
+        stand_in = _STAND_INS.get((module.replace("numpy.core", "numpy._core"), name))
+        if stand_in is not None:
+            return stand_in
+        if module.split(".")[0] in _INERT:
+            return _Library(f"{module}.{name}")
+        raise pickle.UnpicklingError(
+            f"this pickle asks for {module}.{name}; only numpy arrays and plain containers are "
+            "read, because a pickle can run any code. If you trust its maker, convert it to .npz"
+        )
+
+    def _call(self, function: Any, arguments: Any) -> Any:
+        if function not in _STAND_INS.values() and not isinstance(function, _Library):
+            raise pickle.UnpicklingError("this pickle calls something that is no array")
+        return function(*arguments)
+
+    def load_reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments)
+
+    def load_newobj(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments)
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], _DType | _Array | _Noted):
+            raise pickle.UnpicklingError("this pickle changes something that is no array")
+        self.stack[-1].set_state(state)
+
+    def refuse(self) -> NoReturn:
+        raise pickle.UnpicklingError("this pickle makes objects that are no arrays")
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.NEWOBJ[0]] = load_newobj
+    dispatch[pickle.BUILD[0]] = load_build
+    for opcode in (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.PERSID, pickle.BINPERSID):
+        dispatch[opcode[0]] = refuse
+    for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER):
+        dispatch[opcode[0]] = refuse
+
+
+def _real(value: Any, memo: dict[int, Any]) -> Any:
+    """The value with arrays in the place of their stand-ins."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, dict):
+        out = memo[id(value)] = type(value)()
+        out.update((_real(key, memo), _real(item, memo)) for key, item in value.items())
+        return out
+    if isinstance(value, list):
+        items = memo[id(value)] = []
+        items.extend(_real(item, memo) for item in value)
+        return items
+    if isinstance(value, tuple | set | frozenset):
+        return type(value)(_real(item, memo) for item in value)
+    if isinstance(value, _Array | _Noted):
+        memo[id(value)] = None  # what contains itself ends here
+        memo[id(value)] = value.real(memo)
+        return memo[id(value)]
+    if callable(value) or isinstance(value, _DType):
+        raise pickle.UnpicklingError("this pickle holds something that is no array")
+    return value
