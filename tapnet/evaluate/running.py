@@ -21,6 +21,7 @@ from tapnet.geometry import rescale
 from tapnet.metrics import QueryMode
 
 SCORED_AT = (256, 256)
+DIRECTION = "forward and backward"  # what every model does with a query
 Progress = Callable[[int, str], None]  # videos done, name of the last
 
 
@@ -202,7 +203,7 @@ def _protocol(path: str | Path, tracker: Any, settings: _Settings) -> Protocol:
         query_mode=settings.query_mode,
         resolution="native" if size is None else f"{size[0]}x{size[1]}",
         resize_filter="none" if size is None else settings.resize_filter,
-        direction=getattr(tracker, "direction", "forward and backward"),
+        direction=DIRECTION,
         points_per_call=str(settings.points_per_call or "all"),
         model=tracker.name,
         weights_sha256=_sha256_of_weights(tracker.model),
