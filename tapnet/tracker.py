@@ -97,16 +97,20 @@ def _from_file(path: Path) -> Any:
 
 
 def _choose_device(device: str) -> torch.device:
-    there = ["cpu"]
+    """ "auto", a kind of device, or kind:index; ValueError if this machine has no such device."""
+    there = {"cpu": 1}  # how many of each kind, the best last
     if torch.backends.mps.is_available():
-        there.insert(0, "mps")
+        there["mps"] = 1
     if torch.cuda.is_available():
-        there.insert(0, "cuda")
+        there["cuda"] = torch.cuda.device_count()
     if device == "auto":
-        return torch.device(there[0])
-    if device.split(":")[0] not in there:
+        return torch.device(list(there)[-1])
+    kind, colon, index = device.partition(":")
+    known = not colon or (index.isdecimal() and int(index) < there.get(kind, 0))
+    if kind not in there or not known:
+        indexed = [f"{name}:{i}" for name, count in there.items() for i in range(count)]
         raise ValueError(
-            f"no device {device!r} on this machine: there are auto, {', '.join(there)}"
+            f"no device {device!r} on this machine: there are auto, {', '.join([*there, *indexed])}"
         )
     return torch.device(device)
 

@@ -299,9 +299,16 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "a.txt")
 
 
-def test_an_impossible_device_or_resolution_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no device 'tpu' .* cpu"):
-        load("klt", device="tpu")
+@pytest.mark.parametrize(
+    "device", ["tpu", "cpu:abc", "cpu:", "cpu:-1", "cpu:5", "cpu:0:0", "cuda:99", "CPU", ""]
+)
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match=rf"no device '{device}' .* auto, cpu.*cpu:0"):
+        load("klt", device=device)
+    assert load("klt", device="cpu:0").device.type == "cpu"
+
+
+def test_an_impossible_resolution_is_refused() -> None:
     with pytest.raises(ValueError, match="resolution: expected two positive numbers"):
         load("klt", resolution=(0, 5))
 
