@@ -170,10 +170,13 @@ def _by(size: tuple[int, int]) -> str:
 def _image_size(path: Path) -> tuple[int, int]:
     """(height, width) as shown, from the header alone."""
     from PIL import Image, UnidentifiedImageError
+    from PIL.TiffImagePlugin import TiffImageFile
 
     try:
         with Image.open(path) as image:
             width, height = image.size
+            if isinstance(image, TiffImageFile):  # its `size` is turned already in some versions
+                width, height = image.tag_v2[256], image.tag_v2[257]
             on_its_side = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a readable image; remove or replace it") from error
