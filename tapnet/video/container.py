@@ -255,7 +255,7 @@ def _promises_broken(stream: Any, packets: int, times: np.ndarray) -> list[str]:
     if stated and len(times):
         hours, minutes, seconds = map(float, stated.groups())
         promised = 3600 * hours + 60 * minutes + seconds
-        if times[-1] < promised - 0.5:
+        if times[-1] + 1 / _average_rate(times, stream.average_rate) < promised - 0.5:
             return [broken.format(f"{promised:.1f} s", f"{times[-1]:.1f} s")]
     return []
 

@@ -13,6 +13,7 @@ import numpy as np
 from tapnet.files import replacing
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+LOWEST_FPS, HIGHEST_FPS = 0.001, 1000  # mp4 counts its length in ms: above, last frames are lost
 
 
 def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 18) -> None:
@@ -21,15 +22,19 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     yuv420p, BT.709, index in front (faststart), a keyframe every 30 frames so that browsers scrub
     well. H.264 wants even sizes: an odd height or width gains a copy of its last row or column.
     `crf` is x264's quality: 0 best, 18 hardly visible loss, 51 worst. Frames are taken one by one.
-    Raises ValueError for no frames, frames of other shapes or types, and other suffixes.
+    Raises ValueError for no frames, frames of other shapes or types, a rate outside `LOWEST_FPS` to
+    `HIGHEST_FPS`, and other suffixes.
     """
     import av
 
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise ValueError(f"{path}: expected a name ending in {', '.join(_SUFFIXES)}; change it")
-    if not fps > 0:
-        raise ValueError(f"fps: expected frames a second above 0, got {fps}")
+    if not LOWEST_FPS <= fps <= HIGHEST_FPS:  # nor NaN
+        raise ValueError(
+            f"{path}: expected {LOWEST_FPS} to {HIGHEST_FPS} frames a second, got fps = {fps}; "
+            "give the rate at which it should play"
+        )
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
