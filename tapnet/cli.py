@@ -81,7 +81,7 @@ def track(
     clip, tracker = open_video(video), _load(model, device, resolution)
     _prepare_folder(out)
     began = time.monotonic()
-    with Progress("tracking") as progress:
+    with _progress(tracker) as progress:
         tracks = tracker.track(clip, points, start, stop, progress)
     seconds = time.monotonic() - began
     if not len(tracks.xy):
@@ -197,7 +197,7 @@ def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     _prepare_folder(out)
     tracker = _load(None, "auto", None)
     began = time.monotonic()
-    with Progress("tracking") as progress:
+    with _progress(tracker) as progress:
         tracks = tracker.track(video, "grid:16", progress=progress)
     _print_tracked(tracks, tracker.name, time.monotonic() - began)
     _write(tracks, video, [out / "demo.npz", out / "demo.mp4"])
@@ -330,6 +330,13 @@ def _prepare_folder(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:  # names the temporary file
         raise OSError(error.errno, f"{error.strerror}; choose another", str(folder)) from error
+
+
+def _progress(tracker: tapnet.Tracker) -> Progress:
+    """Of tracking; a model of whole clips only starts when every frame is read."""
+    if tracker.model.online:
+        return Progress("tracking")
+    return Progress("reading", then="tracking through the whole clip at once")
 
 
 def _summary(kind: type) -> str:

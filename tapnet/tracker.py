@@ -26,7 +26,7 @@ DEFAULT = "klt"  # what `load()` gives
 _OURS = {".safetensors"}
 _PUBLISHED = {".npy", ".pt", ".pth", ".ckpt"}
 
-Progress = Callable[[int, int], None]  # frames done, frames in all
+Progress = Callable[[int, int], None]  # frames done, frames in all; see `Tracker.track`
 Points = str | Path | np.ndarray | Sequence[Sequence[float]]
 Result = tuple[np.ndarray, np.ndarray, np.ndarray]  # xy [N,T,2], visible [N,T], confidence [N,T]
 Source = str | Path | np.ndarray | Video
@@ -138,7 +138,8 @@ class Tracker:
         its raster pixels, t counting the frames of the whole file, or a text for `queries.parse`
         ("grid:16" is a grid on the first frame tracked).
         An online model streams the file, so memory does not grow with it. `progress` is called
-        with the frames done and the frames in all. Raises ValueError and FileNotFoundError.
+        with the frames done and the frames in all; for a model of whole clips these are frames
+        read, and its work follows the last call. Raises ValueError and FileNotFoundError.
         """
         clip = open_video(video)
         part = _part(clip, start, stop)

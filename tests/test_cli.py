@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -396,3 +397,43 @@ def test_progress_is_a_bar_in_a_terminal(
         bar(20, 20)
     said = capsys.readouterr().err
     assert "20/20 frames, 5.0 frames/s" in said
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_work_that_follows_the_last_unit_is_told_when_it_takes_long(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    with progress.Progress("reading", then="thinking") as bar:
+        bar(3, 3)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.01)
+    said = ""
+    with progress.Progress("reading", then="thinking") as bar:
+        for done in (1, 2, 3):
+            bar(done, 3)
+            said += capsys.readouterr().err if done < 3 else ""
+        assert "thinking" not in said
+        deadline = time.monotonic() + 5
+        while "thinking (3 frames) ..." not in said and time.monotonic() < deadline:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
+    assert "thinking (3 frames) ..." in said
+
+
+def test_progress_tells_reading_from_tracking_a_whole_clip(
+    run: Run, clip: Path, haiku_tapnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0)
+    args = ["--points", "grid:2", "--stop", 2, "--save", "npz", "--out", tmp_path]
+    model = ["--model", haiku_tapnet, "--device", "cpu", "--resolution", "64x64"]
+    whole = run("track", clip, *args, *model)[2].splitlines()
+    assert [line.split(",")[0] for line in whole] == [
+        "reading: 1 of 2 frames",
+        "reading: 2 of 2 frames",
+        "tracking through the whole clip at once (2 frames) ...",
+    ]
+    by_frame = run("track", clip, *args)[2].splitlines()
+    assert by_frame[-1].startswith("tracking: 3 of 3 frames")  # ahead and the first frame's own
+    assert not any("whole clip" in line for line in by_frame)
