@@ -28,8 +28,9 @@ docs: $(VENV)/.installed
 
 # Torch goes first and alone: the version in constraints.txt decides, not whatever another package asks for.
 $(VENV)/.torch: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tapnet needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml

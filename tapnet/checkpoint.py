@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -56,7 +57,10 @@ def load(path: str | Path, **settings: Any) -> nn.Module:
             f"{path}: expected weights written by tapnet (with a model name and settings in the "
             f"header), got a header with {sorted(about) or 'nothing'}"
         )
-    stored = {name: _plain(value) for name, value in json.loads(about["settings"]).items()}
+    try:
+        stored = {name: _plain(value) for name, value in json.loads(about["settings"]).items()}
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path}: the settings in its header are damaged: {error}") from error
     return _filled(path, about["model"], {**stored, **settings}, weights)
 
 
@@ -81,10 +85,14 @@ def load_published(
     if model is not None and model != found.model:
         raise ValueError(f"{path}: expected weights of {model!r}, these are of {found.model!r}")
     if found.model == "tapir":
-        found.settings["causal"] = "causal" in path.name if causal is None else causal
+        found.settings["causal"] = _named_causal(path) if causal is None else causal
     elif causal:
         raise ValueError(f"{path}: expected TAPIR weights for causal=True, got {found.model!r}")
     return _filled(path, found.model, {**found.settings, **settings}, found.weights)
+
+
+def _named_causal(path: Path) -> bool:
+    return re.search(r"(^|[^a-z])causal", path.name.lower()) is not None
 
 
 def name_of(model: nn.Module) -> str:
@@ -137,9 +145,13 @@ def _flatten_haiku(tree: Any) -> dict[str, np.ndarray]:
         )
     flat = {}
     for part in (tree["params"], tree.get("state") or {}):
+        if not isinstance(part, Mapping) or not all(isinstance(m, Mapping) for m in part.values()):
+            raise ValueError("expected modules of named arrays under params and state")
         for module, arrays in part.items():
             for name, array in arrays.items():
-                flat[f"{module}/{name}"] = np.asarray(array)
+                if not isinstance(array, np.ndarray | np.generic):
+                    raise ValueError(f"{module}/{name}: expected an array, got {type(array)}")
+                flat[f"{module}/{name}"] = np.array(array)
     return flat
 
 
@@ -156,7 +168,7 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
         raise ValueError(f"expected a state dict (name -> tensor), got {type(content).__name__}")
     return dict(content)

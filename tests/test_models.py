@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import vectors
 
 from tapnet import models
+from tapnet.geometry import sample_grid
 from tapnet.models import build, layers
 from tapnet.models.encoder import default_resolutions
 from tapnet.models.layers import local_scores, soft_argmax, temporal_shift
@@ -79,13 +81,15 @@ def test_chunks_bound_memory_and_change_nothing(model: Any) -> None:
     }
     kept = model.settings
     # The small mixer reaches 16 frames, so windows must hold their neighbours.
-    frames, window = (13, 5) if name == "tapnet" else (45, 10)
+    frames, window = (13, 5) if name == "tapnet" else (45, 7)
     asked = points(5, frames) + torch.tensor([0.25, 0.0, 0.0])  # between two frames
+    asked[0, 1:3, 0] = torch.tensor([7.5, 8.5])  # and halfway, which goes to the even one
     whole = model(clip(frames), asked)
     try:
         small = dict(zip(fields[name], (3, 2, window), strict=True))
         model.settings = type(kept)(**(vars(kept) | small))
         cut = model(clip(frames), asked)
+        assert model(clip(frames), points(0)).tracks.shape == (1, 0, frames, 2)
     finally:
         model.settings = kept
     torch.testing.assert_close(cut.tracks, whole.tracks, atol=2e-3, rtol=0)
@@ -117,10 +121,17 @@ def test_double_precision_agrees_with_single(model: Any) -> None:
     torch.testing.assert_close(single.tracks, double.tracks.float(), atol=1e-2, rtol=0)
 
 
-def test_queries_in_frame_t_are_pinned_or_near(model: Any) -> None:
-    if isinstance(model, models.TapNet):
-        asked = torch.tensor([[[2.0, 10.5, 20.25]]])
-        assert model(clip(), asked).tracks[0, 0, 2].tolist() == [20.25, 10.5]
+def test_a_track_is_pinned_to_its_query_before_any_refinement(model: Any) -> None:
+    asked = torch.tensor([[[2.0, 10.5, 20.25], [3.5, 30.0, 40.0]]])  # 3.5 belongs to frame 4
+    prediction = model(clip(), asked)
+    first = (*prediction.refinements, prediction)[0]
+    assert first.tracks[0, 0, 2].tolist() == [20.25, 10.5]
+    assert first.tracks[0, 1, 4].tolist() == [40.0, 30.0]
+
+
+def test_points_that_are_no_numbers_are_refused(model: Any) -> None:
+    with pytest.raises(ValueError, match="query_points: expected finite numbers"):
+        model(clip(), torch.tensor([[[0.0, float("nan"), 3.0]]]))
 
 
 def test_wrong_shapes_are_named(model: Any) -> None:
@@ -199,10 +210,36 @@ def test_online_is_the_clip_seen_from_its_first_frame_on() -> None:
     torch.testing.assert_close(torch.cat(found, dim=2), whole.tracks, atol=2e-3, rtol=0)
 
 
-def test_no_model_uses_a_five_dimensional_grid_sample() -> None:
-    for module in (layers, models.tapir, models.tapnet, models.mixer, models.encoder):
-        code = inspect.getsource(module)
-        assert "F.grid_sample" not in code
+def test_no_model_needs_grid_sample(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX and MPS lack its five-dimensional form."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("grid_sample")
+
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", refuse)
+    monkeypatch.setattr(torch, "grid_sampler", refuse)
+    model(clip(2), points(2, 2))
+
+
+def test_frames_are_counted_exactly_whatever_the_precision() -> None:
+    """bfloat16 cannot count to 299: the frame must not travel in it."""
+    grid = torch.zeros(300, 2, 2, 4, dtype=torch.bfloat16)
+    grid[299, 0, 0] = 1
+    query, center = torch.ones(1, 4, dtype=torch.bfloat16), torch.tensor([[0.5, 0.5]])
+    scores = local_scores(grid, query, torch.tensor([299]), center)
+    assert scores.view(7, 7)[3, 3] == 4
+
+
+def test_half_precision_keeps_positions_single() -> None:
+    torch.manual_seed(0)
+    network = build("tapir", **SMALL).eval()
+    video, asked = clip(2, 32, 32), torch.tensor([[[0.0, 5.0, 9.0]]])
+    level = network.encoder(video, (64, 64), 8)
+    grids = tuple(grid.bfloat16() for grid in level.grids)
+    network.head.bfloat16()  # convolutions in halves are slow on a CPU: only the small ones run
+    position, _, _ = network._match(type(level)(level.resolution, grids), grids[1][:, 0, :1, 0])
+    assert position.dtype == torch.float32
+    assert network.float()(video, asked).tracks.dtype == torch.float32
 
 
 def test_a_soft_argmax_of_one_peak_is_its_centre_and_ties_go_to_the_first() -> None:
@@ -219,7 +256,7 @@ def test_local_scores_are_those_of_interpolated_features() -> None:
     centers = torch.tensor(
         [[0, 3.2, 4.7], [1, 0.1, 0.2], [0, 5.9, 8.8], [1, -7.0, 40.0], [1, 3.0, 4.5]]
     )
-    found = local_scores(grid, queries, centers).view(5, 7, 7)
+    found = local_scores(grid, queries, centers[:, 0].long(), centers[:, 1:]).view(5, 7, 7)
     padded = np.pad(grid.numpy(), ((0, 0), (60, 60), (60, 60), (0, 0)))
     for row, (frame, y, x) in enumerate(centers.tolist()):
         for i in range(7):
@@ -240,6 +277,27 @@ def test_temporal_shift_moves_the_channels_as_the_reference_does() -> None:
         [23, 9, 10, 11, 12, 13, 14, 0],
         [0, 17, 18, 19, 20, 21, 22, 8],
     ]
+
+
+@pytest.mark.parametrize("path", vectors.all_of("temporal_shift.npz"))
+def test_the_shift_is_the_references(path: Path) -> None:
+    _, arrays = vectors.read(path)
+    for frames, fraction in ((4, 0.125), (8, 0.25), (1, 0.125)):
+        x = torch.from_numpy(arrays["x"]).permute(0, 3, 1, 2).unflatten(0, (-1, frames))
+        shifted = temporal_shift(x, fraction).flatten(0, 1).permute(0, 2, 3, 1)
+        np.testing.assert_array_equal(shifted.numpy(), arrays[f"shift_T{frames}"])
+
+
+@pytest.mark.parametrize("path", vectors.all_of("unit_ops.npz"))
+def test_sampling_soft_argmax_and_resolutions_are_the_references(path: Path) -> None:
+    _, arrays = vectors.read(path)
+    grid, at = (torch.from_numpy(arrays[f"interp3d|{n}"]) for n in ("grid", "coords_tyx"))
+    np.testing.assert_allclose(sample_grid(grid, at), arrays["interp3d|jax"], atol=1e-5)
+    heat = torch.from_numpy(arrays["softargmax|heatmap"])
+    height, width = heat.shape[-2:]
+    found = soft_argmax(heat.log().flatten(0, 2)).view(*heat.shape[:3], 2)
+    scaled = found * torch.tensor([128 / width, 96 / height])
+    np.testing.assert_allclose(scaled, arrays["softargmax|jax_points_noquery"], atol=2e-4)
 
 
 @pytest.mark.parametrize(

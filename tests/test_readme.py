@@ -33,3 +33,7 @@ def test_the_readme_has_code_to_run() -> None:
 def test_every_file_the_readme_points_to_is_there() -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
         assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_nothing_in_the_readme_waits_to_be_filled_in() -> None:
+    assert not re.search(r"@[A-Z]+@|TODO|TBD", (ROOT / "README.md").read_text())

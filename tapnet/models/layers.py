@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from tapnet.structs import check_shapes
+
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """(low, high) zeros that make a convolution give ceil(size / stride) outputs, as TensorFlow's
@@ -74,26 +76,46 @@ def temporal_shift(x: Tensor, fraction: float = 0.125) -> Tensor:
     return torch.cat([after, x[:, :, n : x.shape[2] - n], before], dim=2)
 
 
-def local_scores(grid: Tensor, queries: Tensor, centers: Tensor, radius: int = 3) -> Tensor:
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of positions beside features of `dtype`: halves cannot tell pixels apart."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def checked_queries(video: Tensor, query_points: Tensor) -> Tensor:
+    """The query points [B, N, 3] of a video [B, T, H, W, 3], in single precision at least.
+
+    Raises ValueError for shapes that do not fit and for points that are not finite.
+    """
+    check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
+    if not query_points.isfinite().all():
+        raise ValueError(
+            "query_points: expected finite numbers, got NaN or infinity; leave such points out"
+        )
+    return query_points.to(at_least_single(query_points.dtype))
+
+
+def local_scores(
+    grid: Tensor, queries: Tensor, frames: Tensor, centers: Tensor, radius: int = 3
+) -> Tensor:
     """[M, k*k] scores of each query with the k x k places around its centre, k = 2 radius + 1.
 
-    grid [F, h, w, C]; queries [M, C]; centers [M, 3] (frame, y, x), the frame whole, y x in cells.
+    grid [F, h, w, C]; queries [M, C]; frames [M] long; centers [M, 2] (y, x) in cells.
     The places lie whole cells apart (rows outer), are read bilinearly, and count as zero outside
     the grid. Since all share one sub-cell offset, the (k + 1)² cells around are scored first and
     the scores interpolated: the same numbers as interpolating features, at a third of the reads.
     """
-    frames, height, width, channels = grid.shape
+    height, width, channels = grid.shape[1:]
     cells = 2 * radius + 2
-    index = centers[:, 1:] - 0.5
+    index = centers - 0.5
     low = index.floor()
     part = (index - low).to(grid.dtype)
     span = torch.arange(-radius, radius + 2, device=grid.device)
     y = low[:, :1].long() + span  # [M, cells]
     x = low[:, 1:].long() + span
     inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    row = centers[:, :1].long() * height + y.clamp(0, height - 1)
+    row = frames[:, None] * height + y.clamp(0, height - 1)
     flat = (row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]).flatten(1)  # [M, cells²]
-    rows = grid.reshape(frames * height * width, channels)
+    rows = grid.reshape(-1, channels)
     # As many centres at a time as keep the gathered features within a cache of some megabytes.
     step = max(1, 2**21 // (cells * cells * channels))
     scores = torch.cat(
@@ -157,7 +179,8 @@ class CostVolumeHead(nn.Module):
 
     def _some(self, cost: Tensor) -> tuple[Tensor, Tensor]:
         hidden = F.relu(self.hidden(cost))
-        position = soft_argmax(self.heatmap(hidden).squeeze(1) * self.temperature)
+        heat = self.heatmap(hidden).squeeze(1)
+        position = soft_argmax(heat.to(at_least_single(heat.dtype)) * self.temperature)
         return position, self.occlusion(hidden)
 
     def occlusion(self, hidden: Tensor) -> Tensor:

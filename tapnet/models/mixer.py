@@ -31,13 +31,16 @@ class MixerBlock(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.norm0 = nn.LayerNorm(channels, bias=False)
-        self.grow = nn.Parameter(torch.randn(BRANCHES, channels, 1, 1, kernel) * kernel**-0.5)
+        self.grow = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, kernel))
         self.grow_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
-        self.shrink = nn.Parameter(torch.randn(BRANCHES, channels, 1, 1, kernel) * kernel**-0.5)
+        self.shrink = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, kernel))
         self.shrink_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
         self.norm1 = nn.LayerNorm(channels, bias=False)
         self.expand = nn.Linear(channels, expansion * channels)
         self.project = nn.Linear(expansion * channels, channels)
+        for weight in (self.grow, self.shrink):
+            std = kernel**-0.5
+            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, T, C]; each frame sees its neighbours on both sides, zeros beyond the ends."""

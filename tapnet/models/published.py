@@ -40,7 +40,13 @@ def translate(arrays: Mapping[str, np.ndarray | Tensor]) -> Published:
     weights = {}
     for name, array in arrays.items():
         ours, change = _rename(name, rules)
-        weights[ours] = change(torch.as_tensor(np.asarray(array))).contiguous()
+        try:
+            weights[ours] = change(torch.as_tensor(array).detach()).contiguous()
+        except (RuntimeError, TypeError, IndexError) as error:
+            raise ValueError(f"{name}: not the array of this name as published: {error}") from error
+    first = "head.hidden.weight" if kind == "tapnet" else "mixer.start.weight"
+    if first not in weights:
+        raise ValueError(f"these weights are not complete: {first} (our name) is not among them")
     if kind == "tapnet":
         return Published("tapnet", _tapnet_settings(weights), weights)
     return Published("tapir", _tapir_settings(weights), weights)

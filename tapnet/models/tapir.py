@@ -32,7 +32,14 @@ from tapnet.models.encoder import (
     joined_in_time,
     read_queries,
 )
-from tapnet.models.layers import CostVolumeHead, cost_volume, initialize, local_scores
+from tapnet.models.layers import (
+    CostVolumeHead,
+    at_least_single,
+    checked_queries,
+    cost_volume,
+    initialize,
+    local_scores,
+)
 from tapnet.models.mixer import Context, Mixer
 from tapnet.structs import Prediction, check_shapes
 
@@ -53,7 +60,7 @@ class TapirSettings:
     mixer_hidden_dim: int = 512
     num_mixer_blocks: int = 12
     # These three bound memory and have no effect on results.
-    frames_per_chunk: int = 4  # in the encoder at a time
+    frames_per_chunk: int = 8  # in the encoder at a time (on a CPU: one)
     rows_per_chunk: int = 768  # points times frames in the refiner at a time
     frames_per_window: int = 192  # of a longer clip finished at a time
 
@@ -117,8 +124,7 @@ class Tapir(nn.Module):
         initial resolution is refined at that resolution too, and memory grows with it. A clip
         longer than a window is tracked window by window, with the same result.
         """
-        check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
-        query_points = query_points.to(self.head.hidden.weight.dtype)
+        query_points = checked_queries(video, query_points)
         size = (video.shape[2], video.shape[3])
         if refinement_resolutions is None:
             refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
@@ -152,7 +158,8 @@ class Tapir(nn.Module):
             fresh = video[:, held.stop : wanted.stop]
             new = self.feature_grids(fresh, refined) if fresh.shape[1] else ()
             levels, held = joined_in_time(levels, new, wanted.start - held.start), wanted
-            asked = query_points - query_points.new_tensor([held.start, 0, 0])
+            asked = query_points.clone()  # rounded first: half to even depends on the start
+            asked[..., 0] = query_points[..., 0].round() - held.start
             inside = slice(start - held.start, stop - held.start)
             guesses = self.estimate(levels, features, asked, size)
             parts.append([tuple(x[:, :, inside] for x in guess) for guess in guesses])
@@ -166,8 +173,12 @@ class Tapir(nn.Module):
     ) -> tuple[Features, ...]:
         """`query_features` from only the frames that the queries are in."""
         size, last = (video.shape[2], video.shape[3]), video.shape[1] - 1
+        if not query_points.shape[1]:
+            return self.query_features(
+                self.feature_grids(video[:, :1], refined), query_points, size
+            )
         found = []
-        for some in query_points.split(self.settings.frames_per_window // 2, dim=1):
+        for some in query_points.split(max(1, self.settings.frames_per_window // 2), dim=1):
             times = some[..., 0].clamp(0, last)
             frames = torch.cat([times.floor(), times.ceil()]).long().unique()
             low = torch.searchsorted(frames, times.floor().long())
@@ -295,7 +306,7 @@ class Tapir(nn.Module):
         batch, count, frames = occlusion.shape
         inputs = torch.cat(
             [
-                torch.zeros_like(position),  # where PIPs had the position
+                torch.zeros_like(current[..., :2]),  # where PIPs had the position
                 occlusion[..., None],
                 expected_dist[..., None],
                 current,
@@ -309,22 +320,25 @@ class Tapir(nn.Module):
             change, kept = self.mixer(inputs), ()
         change = change.view(batch, count, frames, change.shape[-1])
         step = rescale(change[..., :2], level.resolution, self.settings.initial_resolution)
-        guess = (position + step, occlusion + change[..., 2], expected_dist + change[..., 3])
+        guess = (
+            position + step.to(position.dtype),
+            occlusion + change[..., 2],
+            expected_dist + change[..., 3],
+        )
         return guess, current + change[..., 4:], kept
 
     def _scores(self, level: Level, position: Tensor, current: Tensor) -> list[Tensor]:
         """[B, N, T, 49] for each grid of the level: the features against the place they are at."""
         batch, count, frames, _ = position.shape
-        index = torch.arange(batch * frames, device=position.device, dtype=position.dtype)
-        index = index.view(batch, 1, frames, 1).expand(batch, count, frames, 1)
+        index = torch.arange(batch * frames, device=position.device)
+        index = repeat(index, "(b t) -> (b n t)", b=batch, n=count)
         found = []
         for number, grid in enumerate(level.grids):
             queries = current[..., :HIRES] if number == 0 else current[..., HIRES:]
             size = (grid.shape[2], grid.shape[3])
             place = xy_to_yx(rescale(position, self.settings.initial_resolution, size))
-            centers = torch.cat([index, place], dim=-1)
             scores = local_scores(
-                grid.flatten(0, 1), queries.flatten(0, 2), centers.flatten(0, 2), PATCH_RADIUS
+                grid.flatten(0, 1), queries.flatten(0, 2), index, place.flatten(0, 2), PATCH_RADIUS
             )
             found.append(scores.view(batch, count, frames, scores.shape[-1]))
         return found
@@ -354,7 +368,7 @@ class Tapir(nn.Module):
         if state.size is None:
             raise ValueError("add: expected a state that has seen a frame; call step first")
         check_shapes(points=(points, "K 2"))
-        query_points = F.pad(points[None].to(self.head.hidden.weight.dtype), (1, 0))
+        query_points = F.pad(points[None].to(at_least_single(points.dtype)), (1, 0))
         new = self.query_features(state.levels, query_points, state.size)
         features = tuple(
             (torch.cat([old[0], more[0]], dim=1), torch.cat([old[1], more[1]], dim=1))

@@ -19,8 +19,15 @@ from torch import Tensor, nn
 
 from tapnet.geometry import rescale, sample_grid, xy_to_yx
 from tapnet.models.backbones import TsmResNet
-from tapnet.models.layers import CostVolumeHead, cost_volume, initialize, unit_norm
-from tapnet.structs import Prediction, check_shapes
+from tapnet.models.layers import (
+    CostVolumeHead,
+    at_least_single,
+    checked_queries,
+    cost_volume,
+    initialize,
+    unit_norm,
+)
+from tapnet.structs import Prediction
 from tapnet.video import normalize
 
 SHIFT_REACH = 4  # frames on either side that the four shifting blocks let a frame see
@@ -75,9 +82,8 @@ class TapNet(nn.Module):
 
         video [B, T, H, W, 3] uint8, or float in [-1, 1]; query_points [B, N, 3] in its pixels.
         """
-        check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
+        query_points = checked_queries(video, query_points)
         size = (video.shape[2], video.shape[3])
-        query_points = query_points.to(self.head.hidden.weight.dtype)
         shift = query_points.new_tensor([0.0, self.pixel_offset, self.pixel_offset])
         asked_from = query_points + shift
         if self.training or video.shape[1] <= self.settings.frames_per_window:
@@ -133,7 +139,7 @@ class TapNet(nn.Module):
         """Tracks [B, N, T, 2] in pixels of a video of that size, occlusion logits [B, N, T]."""
         batch, frames, height, width, _ = grid.shape
         tracks, occlusion = (
-            [grid.new_zeros(batch, 0, frames, 2)],
+            [grid.new_zeros(batch, 0, frames, 2, dtype=at_least_single(grid.dtype))],
             [grid.new_zeros(batch, 0, frames)],
         )
         for some in features.split(self.settings.points_per_chunk, dim=1):
