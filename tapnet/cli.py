@@ -344,11 +344,12 @@ def _summary(kind: type) -> str:
 
 
 def _print_tracked(tracks: Tracks, name: str, seconds: float) -> None:
+    from tapnet.video import width_by_height
+
     count, frames = tracks.visible.shape
-    height, width = tracks.size
     print(
-        f"{name}: {count} points through {frames} frames of {width}x{height} in {seconds:.1f} s "
-        f"({frames / seconds:.1f} frames/s)"
+        f"{name}: {count} points through {frames} frames of {width_by_height(tracks.size)} "
+        f"in {seconds:.1f} s ({frames / seconds:.1f} frames/s)"
     )
 
 

@@ -90,13 +90,14 @@ class Tracks:
     def clip(self, video: str | Path | np.ndarray | Video) -> Video:
         """`video` opened. Raises ValueError when these tracks cannot be of it."""
         from tapnet.video import open as open_video
+        from tapnet.video import width_by_height
 
         clip = open_video(video)
         if clip.size != self.size or len(clip) < self.stop:
             raise ValueError(
-                f"the tracks are of a video of {self.stop} or more frames of {_by(self.size)} "
-                f"pixels, the one given has {len(clip)} of {_by(clip.size)}; "
-                "give the video that was tracked"
+                f"the tracks are of a video of {self.stop} or more frames of "
+                f"{width_by_height(self.size)} pixels, the one given has {len(clip)} of "
+                f"{width_by_height(clip.size)}; give the video that was tracked"
             )
         return clip
 
@@ -107,7 +108,3 @@ def _counted(
     for done, frame in enumerate(frames, start=1):
         yield frame
         progress(done, total)
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"

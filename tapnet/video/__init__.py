@@ -6,7 +6,7 @@ for frame in clip: ...                  # [H, W, 3] uint8, one frame in memory a
 video.write("copy.mp4", clip, clip.fps)
 """
 
-from tapnet.video.reading import DEFAULT_FPS, Video, open
+from tapnet.video.reading import DEFAULT_FPS, Video, open, width_by_height
 from tapnet.video.resizing import normalize, resize, resize_tapvid, to_uint8
 from tapnet.video.writing import write
 
@@ -18,5 +18,6 @@ __all__ = [
     "resize",
     "resize_tapvid",
     "to_uint8",
+    "width_by_height",
     "write",
 ]

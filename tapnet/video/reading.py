@@ -109,7 +109,8 @@ class ImagesVideo(Video):
             if (size := _image_size(path)) != self.size:
                 raise ValueError(
                     f"{folder}: expected images of one size, but {self._paths[0].name} is "
-                    f"{_by(self.size)} and {path.name} is {_by(size)}; resize or move the odd ones"
+                    f"{width_by_height(self.size)} and {path.name} is {width_by_height(size)}; "
+                    "resize or move the odd ones"
                 )
         self.fps = fps
         self.times = np.arange(len(self._paths)) / fps
@@ -163,7 +164,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
-def _by(size: tuple[int, int]) -> str:
+def width_by_height(size: tuple[int, int]) -> str:
+    """`size` (height, width) as people say it: 640x480."""
     return f"{size[1]}x{size[0]}"
 
 
