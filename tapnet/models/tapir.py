@@ -61,7 +61,7 @@ class TapirSettings:
     num_mixer_blocks: int = 12
     # These three bound memory and have no effect on results.
     frames_per_chunk: int = 8  # in the encoder at a time (on a CPU: one)
-    rows_per_chunk: int = 768  # points times frames in the refiner at a time
+    rows_per_chunk: int = 1536  # points times frames in the refiner at a time
     frames_per_window: int = 192  # of a longer clip finished at a time
 
 
