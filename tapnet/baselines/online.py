@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tapnet.structs import Prediction, check_shapes
+from tapnet.video import to_uint8
 
 # A logit that stands for certainty: 1 - sigmoid(-16) is 1e-7.
 SURE = 16.0
@@ -186,8 +187,7 @@ def rgb_image(frame: Tensor) -> np.ndarray:
     if frame.dtype == torch.uint8:
         return np.array(frame.detach().cpu().numpy(), order="C")
     if frame.is_floating_point():
-        scaled = (frame.detach().cpu().float() + 1) * 127.5
-        return np.ascontiguousarray(scaled.round().clamp(0, 255).byte().numpy())
+        return np.ascontiguousarray(to_uint8(frame.detach().cpu().float()).numpy())
     raise ValueError(f"frame: expected uint8, or float in [-1, 1], got {frame.dtype}; convert it")
 
 

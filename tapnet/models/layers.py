@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from tapnet.geometry import xy_to_yx
 from tapnet.structs import check_shapes
 
 
@@ -92,6 +93,16 @@ def checked_queries(video: Tensor, query_points: Tensor) -> Tensor:
             "query_points: expected finite numbers, got NaN or infinity; leave such points out"
         )
     return query_points.to(at_least_single(query_points.dtype))
+
+
+def pinned(tracks: Tensor, query_points: Tensor) -> Tensor:
+    """The tracks [B, N, T, 2] with each query [B, N, 3] itself at its frame; .5 goes to the even.
+
+    Both in the same pixels.
+    """
+    frames = torch.arange(tracks.shape[2], device=tracks.device)
+    asked = query_points[..., :1].round() == frames  # [B, N, T]
+    return torch.where(asked[..., None], xy_to_yx(query_points[..., 1:])[:, :, None], tracks)
 
 
 def local_scores(

@@ -39,6 +39,7 @@ from tapnet.models.layers import (
     cost_volume,
     initialize,
     local_scores,
+    pinned,
 )
 from tapnet.models.mixer import Context, Mixer
 from tapnet.structs import Prediction, check_shapes
@@ -77,14 +78,6 @@ class TapirState:
     levels: tuple[Level, ...] = ()  # of the last frame
     features: tuple[Features, ...] = ()  # of the points, a pair a level
     memory: Memory = ()
-
-    def rows(self, index: Tensor) -> TapirState:
-        """The state with only those points, in that order."""
-        return replace(
-            self,
-            features=tuple((h[:, index], w[:, index]) for h, w in self.features),
-            memory=tuple(tuple((a[index], b[index]) for a, b in one) for one in self.memory),
-        )
 
 
 class Tapir(nn.Module):
@@ -269,10 +262,7 @@ class Tapir(nn.Module):
     def _pin(self, guess: Guess, query_points: Tensor, size: Size) -> Guess:
         position, occlusion, expected_dist = guess
         points = rescale(query_points, size, self.settings.initial_resolution)
-        frames = torch.arange(position.shape[2], device=position.device)
-        asked = points[..., :1].round() == frames  # [B, N, T]; .5 goes to the even frame
-        asked_at = xy_to_yx(points[..., 1:])[:, :, None]
-        return torch.where(asked[..., None], asked_at, position), occlusion, expected_dist
+        return pinned(position, points), occlusion, expected_dist
 
     def _refine(
         self,
@@ -383,7 +373,11 @@ class Tapir(nn.Module):
 
     def keep(self, state: TapirState, index: Tensor) -> TapirState:
         """The state with only the points `index` (rows), in that order."""
-        return state.rows(index)
+        return replace(
+            state,
+            features=tuple((h[:, index], w[:, index]) for h, w in state.features),
+            memory=tuple(tuple((a[index], b[index]) for a, b in one) for one in state.memory),
+        )
 
     def _need_causal(self) -> None:
         if not self.settings.causal:

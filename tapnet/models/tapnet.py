@@ -17,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tapnet.geometry import rescale, sample_grid, xy_to_yx
+from tapnet.geometry import rescale, sample_grid
 from tapnet.models.backbones import TsmResNet
 from tapnet.models.layers import (
     CostVolumeHead,
@@ -25,11 +25,13 @@ from tapnet.models.layers import (
     checked_queries,
     cost_volume,
     initialize,
+    pinned,
     unit_norm,
 )
 from tapnet.structs import Prediction
 from tapnet.video import normalize
 
+FEATURES = 256  # channels of the grid
 SHIFT_REACH = 4  # frames on either side that the four shifting blocks let a frame see
 
 
@@ -92,11 +94,7 @@ class TapNet(nn.Module):
             tracks, occlusion = self.decode(grid, features, size)
         else:
             tracks, occlusion = self._by_windows(video, asked_from)
-        frames = torch.arange(video.shape[1], device=video.device)
-        asked = query_points[..., :1].round() == frames
-        asked_at = xy_to_yx(query_points[..., 1:])[:, :, None]
-        tracks = torch.where(asked[..., None], asked_at, tracks - self.pixel_offset)
-        return Prediction(tracks, occlusion)
+        return Prediction(pinned(tracks - self.pixel_offset, query_points), occlusion)
 
     def _by_windows(self, video: Tensor, query_points: Tensor) -> tuple[Tensor, Tensor]:
         """Tracks and logits, holding the grid of no more than a window of frames."""
@@ -106,11 +104,14 @@ class TapNet(nn.Module):
             for start in range(0, frames, self.settings.frames_per_window)
         ]
         times = query_points[..., :1].clamp(0, frames - 1)
-        features = query_points.new_zeros(())
+        shape = (*query_points.shape[:2], FEATURES)
+        features = query_points.new_zeros(shape, dtype=self.head.hidden.weight.dtype)
         for window in windows:  # a query between two windows needs the first frame of the next
+            mine = (times >= window.start) & (times < window.stop)
+            if not mine.any():
+                continue
             grid = self.feature_grid(video, range(window.start, min(window.stop + 1, frames)))
             local = torch.cat([times - window.start, query_points[..., 1:]], dim=-1)
-            mine = (times >= window.start) & (times < window.stop)
             features = torch.where(mine, self.query_features(grid, local, size), features)
         parts = [self.decode(self.feature_grid(video, w), features, size) for w in windows]
         tracks, occlusion = zip(*parts, strict=True)
