@@ -15,79 +15,49 @@ and of other keys, which are ignored. Files are read by `pickles.load_pickle`, w
 
 from __future__ import annotations
 
-import io
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tapnet import queries
+from tapnet.data.clip import Clip, Dataset
 from tapnet.files import replacing
 from tapnet.metrics import QueryMode
 from tapnet.pickles import load_pickle
 from tapnet.structs import Example
 
+__all__ = ["Clip", "TapVid", "examples", "files", "read", "write"]
+
+_NAMES = {
+    "tapvid_davis": "tapvid-davis",
+    "tapvid_rgb_stacking": "tapvid-rgb-stacking",
+    "tapvid_kinetics": "tapvid-kinetics",
+}
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One labelled video, its frames still as they are stored."""
+class TapVid(Dataset):
+    """The pickles of TAP-Vid: a file, or a folder of them."""
 
-    name: str
-    frames: np.ndarray | Sequence[bytes]  # [T, H, W, 3] uint8, or T encoded images
-    points: np.ndarray  # [N, T, 2] (x, y) as shares of (width, height)
-    occluded: np.ndarray  # [N, T] bool
-    annotated: np.ndarray | None = None  # [N, T] bool; None = all
-    has_occlusion_labels: bool = True
-    object_area: np.ndarray | None = None  # [T] pixels of the stored frames
-    source: str = ""  # the file and the place in it, for messages
+    kind: ClassVar[str] = "tapvid"
 
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.frames)
+    @property
+    def name(self) -> str:
+        return _NAMES.get(self.path.stem, self.path.stem)
 
-    def video(self) -> np.ndarray:
-        """[T, H, W, 3] uint8, decoded now. ValueError names the file and the damaged frame."""
-        if isinstance(self.frames, np.ndarray) and self.frames.dtype == np.uint8:
-            return self.frames
-        images = [
-            _decode(image, f"{self.source}, frame {t}") for t, image in enumerate(self.frames)
-        ]
-        sizes = {image.shape for image in images}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"{self.source}: expected frames of one size, got {sorted(s[:2] for s in sizes)}"
-            )
-        return np.stack(images)
+    @classmethod
+    def fits(cls, path: Path) -> bool:
+        return path.suffix == ".pkl" or (path.is_dir() and any(path.glob("*.pkl")))
 
-    def queries(
-        self, size: tuple[int, int], query_mode: QueryMode = "first", stride: int = 5
-    ) -> queries.Queries:
-        """What to ask of this clip, in pixels of the video at `size` (height, width)."""
-        points = self.points * np.array([size[1], size[0]], np.float64)
-        if query_mode == "first":
-            return queries.first(points, self.occluded, self.annotated)
-        if query_mode == "strided":
-            return queries.strided(points, self.occluded, self.annotated, stride=stride)
-        raise ValueError(f"query_mode: expected 'first' or 'strided', got {query_mode!r}")
+    def files(self) -> list[Path]:
+        return files(self.path)
 
-    def example(self, query_mode: QueryMode = "first", stride: int = 5) -> Example:
-        """The decoded video, its queries and their tracks, in its own pixels."""
-        video = self.video()
-        asked = self.queries((video.shape[1], video.shape[2]), query_mode, stride)
-        return Example(
-            self.name,
-            video,
-            asked.query_points,
-            asked.target_points,
-            asked.occluded,
-            asked.trackgroup if query_mode == "strided" else None,
-            asked.annotated,
-        )
+    def __iter__(self) -> Iterator[Clip]:
+        return read(self.path)
 
 
 def files(path: str | Path) -> list[Path]:
@@ -221,14 +191,3 @@ def _array(
         expected = " ".join("N" if size is None else str(size) for size in shape)
         raise ValueError(f"{source}: {key}: expected [{expected}], got {list(value.shape)}")
     return value
-
-
-def _decode(image: bytes, source: str) -> np.ndarray:
-    """[H, W, 3] uint8, by pillow as the reference does."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            return np.asarray(opened.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ValueError(f"{source}: expected a JPEG or PNG image, but {error}") from error

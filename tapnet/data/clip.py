@@ -1,0 +1,127 @@
+"""A labelled video as it lies in a file, and a set of them: what every reader gives."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from tapnet import queries
+from tapnet.metrics import QueryMode
+from tapnet.structs import Example
+
+
+class Frames(Protocol):
+    """Frames that are decoded when they are asked for; a `tapnet.video.Video` is one."""
+
+    def __len__(self) -> int:
+        """Number of frames."""
+
+    def read(self) -> np.ndarray:
+        """[T, H, W, 3] uint8. ValueError names the file that is damaged."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled video, its frames still as they are stored."""
+
+    name: str
+    frames: np.ndarray | Sequence[bytes] | Frames  # [T, H, W, 3] uint8, T encoded images, or later
+    points: np.ndarray  # [N, T, 2] (x, y) as shares of (width, height)
+    occluded: np.ndarray  # [N, T] bool
+    annotated: np.ndarray | None = None  # [N, T] bool; None = all
+    has_occlusion_labels: bool = True
+    object_area: np.ndarray | None = None  # [T] pixels of the stored frames
+    source: str = ""  # the file and the place in it, for messages
+    person_scale: np.ndarray | None = None  # [T] pixels of the stored frames: unit of PCK's errors
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    def video(self) -> np.ndarray:
+        """[T, H, W, 3] uint8, decoded now. ValueError names the file and the damaged frame."""
+        if isinstance(self.frames, np.ndarray) and self.frames.dtype == np.uint8:
+            return self.frames
+        if not isinstance(self.frames, np.ndarray | Sequence):
+            return self.frames.read()
+        images = [
+            _decode(image, f"{self.source}, frame {t}") for t, image in enumerate(self.frames)
+        ]
+        sizes = {image.shape for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"{self.source}: expected frames of one size, got {sorted(s[:2] for s in sizes)}"
+            )
+        return np.stack(images)
+
+    def queries(
+        self, size: tuple[int, int], query_mode: QueryMode = "first", stride: int = 5
+    ) -> queries.Queries:
+        """What to ask of this clip, in pixels of the video at `size` (height, width)."""
+        points = self.points * np.array([size[1], size[0]], np.float64)
+        if query_mode == "first":
+            return queries.first(points, self.occluded, self.annotated)
+        if query_mode == "strided":
+            return queries.strided(points, self.occluded, self.annotated, stride=stride)
+        raise ValueError(f"query_mode: expected 'first' or 'strided', got {query_mode!r}")
+
+    def example(self, query_mode: QueryMode = "first", stride: int = 5) -> Example:
+        """The decoded video, its queries and their tracks, in its own pixels."""
+        video = self.video()
+        asked = self.queries((video.shape[1], video.shape[2]), query_mode, stride)
+        return Example(
+            self.name,
+            video,
+            asked.query_points,
+            asked.target_points,
+            asked.occluded,
+            asked.trackgroup if query_mode == "strided" else None,
+            asked.annotated,
+        )
+
+
+def _decode(image: bytes, source: str) -> np.ndarray:
+    """[H, W, 3] uint8, by pillow as the reference does."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(image)) as opened:
+            return np.asarray(opened.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{source}: expected a JPEG or PNG image, but {error}") from error
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """Labelled videos at a path, read one at a time: `for clip in dataset`."""
+
+    path: Path
+
+    kind: ClassVar[str]  # its name in `tapnet.data.DATASETS`
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.path.stem
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, path: Path) -> bool:
+        """Whether what is at `path` looks like this layout, by names and first bytes alone."""
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """Every file that decides what is read, in a fixed order. FileNotFoundError if none is."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Clip]:
+        """The clips, in a fixed order, in constant memory.
+
+        Raises FileNotFoundError, or ValueError naming the file, what was expected and what came.
+        """
