@@ -22,6 +22,9 @@ class Frames(Protocol):
     def __len__(self) -> int:
         """Number of frames."""
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """[H, W, 3] uint8, one after the other. ValueError names the file that is damaged."""
+
     def read(self) -> np.ndarray:
         """[T, H, W, 3] uint8. ValueError names the file that is damaged."""
 
@@ -44,21 +47,33 @@ class Clip:
         """Number of frames."""
         return len(self.frames)
 
+    def images(self) -> Iterator[np.ndarray]:
+        """The frames, [H, W, 3] uint8, each decoded when it is taken. Errors as of `video`."""
+        shape: tuple[int, ...] = ()
+        for t, frame in enumerate(self.frames):
+            where = f"{self.source}, frame {t}"
+            image = _decode(frame, where) if isinstance(frame, bytes) else frame
+            shape = shape or image.shape
+            if image.shape != shape:
+                raise ValueError(
+                    f"{where}: expected frames of one size, got {image.shape[0]}x{image.shape[1]} "
+                    f"after {shape[0]}x{shape[1]} (height x width)"
+                )
+            yield image
+
     def video(self) -> np.ndarray:
         """[T, H, W, 3] uint8, decoded now. ValueError names the file and the damaged frame."""
         if isinstance(self.frames, np.ndarray) and self.frames.dtype == np.uint8:
             return self.frames
         if not isinstance(self.frames, np.ndarray | Sequence):
             return self.frames.read()
-        images = [
-            _decode(image, f"{self.source}, frame {t}") for t, image in enumerate(self.frames)
-        ]
-        sizes = {image.shape for image in images}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"{self.source}: expected frames of one size, got {sorted(s[:2] for s in sizes)}"
-            )
-        return np.stack(images)
+        images = self.images()
+        first = next(images)
+        out = np.empty((len(self), *first.shape), np.uint8)
+        out[0] = first
+        for t, image in enumerate(images, start=1):
+            out[t] = image
+        return out
 
     def queries(
         self, size: tuple[int, int], query_mode: QueryMode = "first", stride: int = 5
