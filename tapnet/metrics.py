@@ -245,23 +245,44 @@ def redetection(
     up to and including the threshold. `AJ_RD_D{d}_dmin{m}`: mean over the reappearances after at
     least m frames; `AJ_RD_dmin{m}`: mean over d; `AJ_RD`: mean over m. NaN where none are.
     """
+    durations, jaccard = redetection_events(
+        gt_visible,
+        gt_tracks,
+        pred_visible,
+        pred_tracks,
+        annotated=annotated,
+        dist_thresholds=dist_thresholds,
+    )
+    scores: dict[str, float] = {}
+    for m in d_min_thresholds:
+        means = [_nanmean(row[durations >= m]) for row in jaccard]
+        parts = zip((f"AJ_RD_D{d}_dmin{m}" for d in dist_thresholds), means, strict=True)
+        scores |= {**dict(parts), f"AJ_RD_dmin{m}": _nanmean(means)}
+    scores["AJ_RD"] = _nanmean([scores[f"AJ_RD_dmin{m}"] for m in d_min_thresholds])
+    return scores
+
+
+def redetection_events(
+    gt_visible: np.ndarray,
+    gt_tracks: np.ndarray,
+    pred_visible: np.ndarray,
+    pred_tracks: np.ndarray,
+    *,
+    annotated: np.ndarray | None = None,
+    dist_thresholds: Sequence[float] = THRESHOLDS,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `redetection` averages: the [E] frames that each reappearing point was gone, and [D, E],
+    for each threshold, the Jaccard index from its reappearance to the end.
+    """
     check_tracks(gt_visible, gt_tracks, pred_visible, pred_tracks, annotated)
     events = reappearances(gt_visible, annotated)
     distance = np.sqrt(squared_distance(pred_tracks, gt_tracks))
     known = np.ones_like(gt_visible) if annotated is None else annotated
-    jaccard = {
-        threshold: _jaccard_to_the_end(
-            gt_visible & known, pred_visible & known, distance <= threshold, events.index
-        )
-        for threshold in dist_thresholds
-    }
-    scores: dict[str, float] = {}
-    for m in d_min_thresholds:
-        chosen = events.durations >= m
-        parts = {f"AJ_RD_D{d}_dmin{m}": _nanmean(jaccard[d][chosen]) for d in dist_thresholds}
-        scores |= {**parts, f"AJ_RD_dmin{m}": _nanmean(list(parts.values()))}
-    scores["AJ_RD"] = _nanmean([scores[f"AJ_RD_dmin{m}"] for m in d_min_thresholds])
-    return scores
+    jaccard = [
+        _jaccard_to_the_end(gt_visible & known, pred_visible & known, distance <= d, events.index)
+        for d in dist_thresholds
+    ]
+    return events.durations, np.stack(jaccard)
 
 
 def _jaccard_to_the_end(
@@ -284,12 +305,21 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> fl
 
     confidence in 0..1 and right bool, of equal shape. NaN without entries.
     """
+    counts, sums, hits = reliability(confidence, right, bins)
+    return float(np.abs(sums - hits).sum() / counts.sum()) if confidence.size else float("nan")
+
+
+def reliability(
+    confidence: np.ndarray, right: np.ndarray, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a reliability diagram shows: for equal bins of confidence, [bins] each, how many entries
+    there are, the sum of their confidence and how many are right. Arguments as `calibration`.
+    """
     check_shapes(confidence=(confidence.ravel(), "E"), right=(right.ravel(), "E"))
-    if not confidence.size:
-        return float("nan")
     place = np.clip((confidence.ravel() * bins).astype(int), 0, bins - 1)
-    gap = np.bincount(place, confidence.ravel() - right.ravel(), minlength=bins)
-    return float(np.abs(gap).sum() / confidence.size)
+    weights = (np.ones(place.shape), confidence.ravel(), right.ravel())
+    counts, sums, hits = (np.bincount(place, weight, minlength=bins) for weight in weights)
+    return counts, sums, hits
 
 
 @dataclass(frozen=True)
