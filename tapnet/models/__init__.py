@@ -8,14 +8,25 @@ from typing import Any
 from torch import nn
 
 from tapnet.models.tapir import Tapir, TapirSettings
+from tapnet.models.taplite import Taplite, TapliteSettings
 from tapnet.models.tapnet import TapNet, TapNetSettings
 
 MODELS: dict[str, tuple[type[nn.Module], type]] = {
     "tapnet": (TapNet, TapNetSettings),
     "tapir": (Tapir, TapirSettings),
+    "taplite": (Taplite, TapliteSettings),
 }
 
-__all__ = ["MODELS", "TapNet", "TapNetSettings", "Tapir", "TapirSettings", "build"]
+__all__ = [
+    "MODELS",
+    "TapNet",
+    "TapNetSettings",
+    "Tapir",
+    "TapirSettings",
+    "Taplite",
+    "TapliteSettings",
+    "build",
+]
 
 
 def build(name: str, **settings: Any) -> nn.Module:

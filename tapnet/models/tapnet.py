@@ -84,17 +84,28 @@ class TapNet(nn.Module):
 
         video [B, T, H, W, 3] uint8, or float in [-1, 1]; query_points [B, N, 3] in its pixels.
         """
+        if self.training or video.shape[1] <= self.settings.frames_per_window:
+            return self.with_features(video, query_points)[0]
+        query_points = checked_queries(video, query_points)
+        tracks, occlusion = self._by_windows(video, self._corner_based(query_points))
+        return Prediction(pinned(tracks - self.pixel_offset, query_points), occlusion)
+
+    def with_features(
+        self, video: Tensor, query_points: Tensor
+    ) -> tuple[Prediction, Tensor, Tensor]:
+        """`forward`, the feature grid it came from and the query features, for training."""
         query_points = checked_queries(video, query_points)
         size = (video.shape[2], video.shape[3])
-        shift = query_points.new_tensor([0.0, self.pixel_offset, self.pixel_offset])
-        asked_from = query_points + shift
-        if self.training or video.shape[1] <= self.settings.frames_per_window:
-            grid = self.feature_grid(video)
-            features = self.query_features(grid, asked_from, size)
-            tracks, occlusion = self.decode(grid, features, size)
-        else:
-            tracks, occlusion = self._by_windows(video, asked_from)
-        return Prediction(pinned(tracks - self.pixel_offset, query_points), occlusion)
+        grid = self.feature_grid(video)
+        features = self.query_features(grid, self._corner_based(query_points), size)
+        tracks, occlusion = self.decode(grid, features, size)
+        prediction = Prediction(pinned(tracks - self.pixel_offset, query_points), occlusion)
+        return prediction, grid, features
+
+    def _corner_based(self, query_points: Tensor) -> Tensor:
+        """The query points, with (0, 0) at the corner of the first pixel."""
+        shift = [0.0, self.pixel_offset, self.pixel_offset]
+        return query_points + query_points.new_tensor(shift)
 
     def _by_windows(self, video: Tensor, query_points: Tensor) -> tuple[Tensor, Tensor]:
         """Tracks and logits, holding the grid of no more than a window of frames."""

@@ -1,0 +1,524 @@
+"""taplite: our own tracker, online and small enough for a laptop CPU.
+
+Each point is followed alone. In a new frame it is first searched everywhere: its features, as they
+were in the query frame and as they were lately, are compared with every cell of a coarse grid, and
+where it was expected weighs in. Then, a few times, the surroundings of the current guess are
+compared patch against patch on both grids, and a recurrent cell that each point carries through
+time corrects the position and says how sure it is. The idea of search and refinement is TAPIR's
+(Doersch et al. 2023), patch against patch LocoTrack's (Cho et al. 2024), the cell RAFT's (Teed and
+Deng 2020).
+
+Axes: M rows, one for each point; frames F; grids [F, h, w, C]; positions (x, y) in raster pixels of
+the images the network sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tapnet.models.layers import checked_queries, soft_argmax
+from tapnet.models.pyramid import Pyramid, unit
+from tapnet.structs import Prediction, check_shapes
+
+FINE, COARSE = 4, 8  # strides of the grids
+RADIUS = 3  # neighbourhoods of 7 x 7 cells
+PATCH = 9  # places of a point's patch, 3 x 3
+LOGIT_LIMIT = 12.0
+
+
+@dataclass(frozen=True)
+class TapliteSettings:
+    """What can be chosen of a taplite."""
+
+    fine: int = 48  # channels at stride 4
+    coarse: int = 96  # channels at stride 8
+    hidden: int = 128  # numbers a point carries through time
+    iterations: int = 2
+    resolution: tuple[int, int] = (256, 256)  # videos are best resized to it
+    frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
+    frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Features of F frames."""
+
+    fine: Tensor  # [F, h, w, C] unit vectors at stride 4
+    coarse: Tensor  # [F, h / 2, w / 2, C] unit vectors at stride 8
+
+    def frames(self, index: Tensor | slice) -> Grids:
+        return Grids(self.fine[index], self.coarse[index])
+
+
+@dataclass(frozen=True)
+class Points:
+    """What is carried of M points from frame to frame."""
+
+    asked_fine: Tensor  # [M, 9, C] the patch in the query frame
+    asked_coarse: Tensor  # [M, 9, C]
+    lately_fine: Tensor  # [M, 9, C] the patch as it was lately seen
+    lately_coarse: Tensor  # [M, C]
+    hidden: Tensor  # [M, H]
+    xy: Tensor  # [M, 2]
+    velocity: Tensor  # [M, 2] pixels per frame
+    occlusion: Tensor  # [M] logit
+    expected_dist: Tensor  # [M] logit
+
+    def take(self, index: Tensor) -> Points:
+        return Points(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def append(self, other: Points) -> Points:
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Points(*(torch.cat(pair) for pair in pairs))
+
+    def where(self, mask: Tensor, other: Points) -> Points:
+        """These rows where the mask [M] is true, the other's elsewhere."""
+        found = []
+        for f in fields(self):
+            mine, others = getattr(self, f.name), getattr(other, f.name)
+            found.append(torch.where(mask.view(-1, *[1] * (mine.ndim - 1)), mine, others))
+        return Points(*found)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What one step of the search says of M points in one frame."""
+
+    xy: Tensor  # [M, 2]
+    occlusion: Tensor  # [M] logit
+    expected_dist: Tensor  # [M] logit
+
+
+@dataclass(frozen=True)
+class TapliteState:
+    """What the online model carries from frame to frame."""
+
+    size: tuple[int, int] | None = None
+    grids: Grids | None = None  # of the last frame
+    points: Points | None = None
+
+
+class Search(nn.Module):
+    """Where in a whole frame each point may be: a heat map and its soft-argmax."""
+
+    CHANNELS = 4  # alike the query, alike the lately seen, near the expected place at two scales
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(self.CHANNELS, 16, 3, padding=1)
+        self.out = nn.Conv2d(16, 1, 3, padding=1)
+        self.weights = nn.Linear(hidden, 3)
+        nn.init.zeros_(self.weights.weight)
+        with torch.no_grad():
+            self.weights.bias.copy_(torch.tensor([2.0, 2.0, 0.0]))
+        nn.init.normal_(self.out.weight, std=1e-3)
+
+    def forward(self, asked: Tensor, lately: Tensor, near: Tensor, hidden: Tensor) -> Tensor:
+        """Heat [M, h, w] from likeness to the query and to the lately seen patch [M, h, w], and
+        the squared distance `near` [M, h, w] in cells from the expected place."""
+        close = -torch.log1p(near / 2)
+        channels = torch.stack([asked * 4, lately * 4, close / 2, 16 / (16 + near)], dim=1)
+        weights = F.softplus(self.weights(hidden))[:, :, None, None]
+        heat = self.out(F.relu(self.mix(channels)))[:, 0]
+        return heat + 4 * (weights[:, 0] * asked + weights[:, 1] * lately) + weights[:, 2] * close
+
+
+class Correct(nn.Module):
+    """One correction of a guess by comparing patches around it; the recurrent cell is in here."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        scores = (2 * RADIUS + 1) ** 2 * PATCH * 3
+        self.look = nn.Linear(scores, 256)
+        self.more = nn.Linear(12, 256)
+        self.join = nn.Linear(256, 192)
+        self.cell = nn.GRUCell(192, hidden)
+        self.say = nn.Linear(hidden, 128)
+        self.out = nn.Linear(128, 4)
+        nn.init.normal_(self.out.weight, std=1e-2)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, scores: Tensor, facts: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """[M, 4] (dx, dy in fine cells, occlusion, expected_dist) and the hidden state after."""
+        seen = F.relu(self.look(scores) + self.more(facts))
+        hidden = self.cell(F.relu(self.join(seen)), hidden)
+        return self.out(F.relu(self.say(hidden))), hidden
+
+
+class Taplite(nn.Module):
+    """taplite: `model(video, query_points)`, or frame by frame (`step`)."""
+
+    online = True
+
+    def __init__(self, settings: TapliteSettings = TapliteSettings()) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = Pyramid(settings.fine, settings.coarse)
+        self.begin = nn.Linear(settings.coarse, settings.hidden)
+        self.search = Search(settings.hidden)
+        self.correct = Correct(settings.hidden)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """(height, width) that videos are best resized to before they are given."""
+        return self.settings.resolution
+
+    # ------------------------------------------------------------------ frames and points
+
+    def grids(self, frames: Tensor) -> Grids:
+        """Features of frames [F, H, W, 3], uint8 or float in [-1, 1], of any size."""
+        parts = []
+        for some in frames.split(self.settings.frames_per_chunk):
+            weight = self.encoder.lateral4.weight
+            image = some.to(weight.dtype)
+            if not some.is_floating_point():
+                image = image / 127.5 - 1
+            image = image.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            height, width = image.shape[-2:]
+            image = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
+            parts.append(self.encoder(image))
+        fine, coarse = zip(*parts, strict=True)
+        return Grids(torch.cat(fine), torch.cat(coarse))
+
+    def start(self, grids: Grids, frame: Tensor, xy: Tensor) -> Points:
+        """Points asked for at xy [M, 2] of the frames with index `frame` [M]."""
+        fine = _patch(grids.fine, frame, xy / FINE)
+        coarse = _patch(grids.coarse, frame, xy / COARSE)
+        middle = coarse[:, PATCH // 2]
+        zeros = xy.new_zeros(len(xy))
+        return Points(
+            asked_fine=fine,
+            asked_coarse=coarse,
+            lately_fine=fine,
+            lately_coarse=middle,
+            hidden=torch.tanh(self.begin(middle)),
+            xy=xy,
+            velocity=torch.zeros_like(xy),
+            occlusion=zeros - LOGIT_LIMIT,
+            expected_dist=zeros - LOGIT_LIMIT,
+        )
+
+    def advance(self, grids: Grids, points: Points) -> tuple[Points, list[Guess], Tensor]:
+        """The points one frame on, what was guessed on the way, and the heat maps [M, h, w].
+
+        The grids are of one frame, or of F videos with M / F points each, in that order. Gradients
+        flow through features and hidden states, not through positions.
+        """
+        videos = len(grids.fine)
+        frame = torch.arange(videos, device=points.xy.device)
+        frame = frame.repeat_interleave(len(points.xy) // videos)
+        expected = points.xy + points.velocity
+        heat, likeness = self._heat(grids, points, expected)
+        found = soft_argmax(heat, radius=3.0) * COARSE
+        guesses = [Guess(found, points.occlusion, points.expected_dist)]
+        facts = self._facts(points, heat, likeness)
+        hidden, xy = points.hidden, found.detach()
+        for _ in range(self.settings.iterations):
+            scores = self._scores(grids, frame, points, xy)
+            moved = [(xy - expected) / 32, (xy - points.xy) / 32]
+            moved = [m.clamp(-2, 2) for m in moved]
+            change, hidden = self.correct(scores, torch.cat([facts, *moved], 1), hidden)
+            guess = Guess(
+                xy + change[:, :2] * FINE,
+                change[:, 2].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+                change[:, 3].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+            )
+            guesses.append(guess)
+            xy = guess.xy.detach()
+        return self._after(grids, frame, points, guess, hidden), guesses, heat
+
+    def _heat(self, grids: Grids, points: Points, expected: Tensor) -> tuple[Tensor, Tensor]:
+        """Heat [M, h, w] and the likeness [M, 2, h, w] to the query and the lately seen."""
+        videos, height, width, _ = grids.coarse.shape
+        features = torch.stack([points.asked_coarse[:, PATCH // 2], points.lately_coarse], dim=1)
+        cells = grids.coarse.flatten(1, 2)
+        likeness = torch.bmm(features.view(videos, -1, cells.shape[2]), cells.transpose(1, 2))
+        likeness = likeness.view(-1, 2, height, width)
+        x = torch.arange(width, device=cells.device, dtype=cells.dtype) + 0.5
+        y = torch.arange(height, device=cells.device, dtype=cells.dtype) + 0.5
+        place = expected / COARSE
+        near = (x - place[:, :1]).square()[:, None, :] + (y - place[:, 1:]).square()[:, :, None]
+        return self.search(likeness[:, 0], likeness[:, 1], near, points.hidden), likeness
+
+    def _facts(self, points: Points, heat: Tensor, likeness: Tensor) -> Tensor:
+        """[M, 8]: how clear the search was, and what was believed a frame ago."""
+        flat = heat.flatten(1)
+        best, where = flat.max(dim=1)
+        peak = (best - flat.logsumexp(1)).clamp_min(-8) / 4
+        at = likeness.flatten(2).gather(2, where[:, None, None].expand(-1, 2, 1))[:, :, 0]
+        most = likeness.flatten(2).amax(2)
+        logits = torch.stack([points.occlusion, points.expected_dist], 1).detach() / 4
+        speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
+        return torch.cat([peak[:, None], at, most, logits, speed], dim=1)
+
+    def _scores(self, grids: Grids, frame: Tensor, points: Points, xy: Tensor) -> Tensor:
+        """[M, 49 * 27]: patches of the point against the 7 x 7 cells around xy."""
+        both = torch.cat([points.asked_fine, points.lately_fine], dim=1)
+        fine = _against(grids.fine, frame, xy / FINE, both)
+        coarse = _against(grids.coarse, frame, xy / COARSE, points.asked_coarse)
+        return torch.cat([fine, coarse], dim=1)
+
+    def _after(
+        self, grids: Grids, frame: Tensor, points: Points, guess: Guess, hidden: Tensor
+    ) -> Points:
+        """The points with what this frame taught: where they are and how they look now."""
+        with torch.no_grad():
+            xy = guess.xy.detach()
+            seen = (-guess.occlusion).sigmoid() * (-guess.expected_dist).sigmoid()
+            share = 0.3 * seen * (seen > 0.5)
+            new_fine = _patch(grids.fine, frame, xy / FINE)
+            new_coarse = _patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
+            lately_fine = unit(torch.lerp(points.lately_fine, new_fine, share[:, None, None]))
+            lately_coarse = unit(torch.lerp(points.lately_coarse, new_coarse, share[:, None]))
+            velocity = torch.lerp(points.velocity * 0.8, xy - points.xy, 0.5 * seen[:, None])
+        return replace(
+            points,
+            lately_fine=lately_fine,
+            lately_coarse=lately_coarse,
+            hidden=hidden,
+            xy=xy,
+            velocity=velocity,
+            occlusion=guess.occlusion,
+            expected_dist=guess.expected_dist,
+        )
+
+    # ------------------------------------------------------------------ whole clips
+
+    def forward(self, video: Tensor, query_points: Tensor) -> Prediction:
+        """Where the points go, forward and backward from their query frames.
+
+        video [B, T, H, W, 3] uint8, or float in [-1, 1]; query_points [B, N, 3] in its pixels, the
+        time rounded half to even. The result is that of going frame by frame (`step`).
+        """
+        query_points = checked_queries(video, query_points)
+        times = query_points[..., 0].round().long().clamp(0, video.shape[1] - 1)
+        clips = [
+            self._clip(frames, asked_at, xy)
+            for frames, asked_at, xy in zip(
+                video, times, query_points[..., 1:].flip(-1), strict=True
+            )
+        ]
+        said = torch.stack(clips)
+        return Prediction(said[..., :2], said[..., 2], said[..., 3])
+
+    def _clip(self, video: Tensor, times: Tensor, xy: Tensor) -> Tensor:
+        """[N, T, 4]: x, y and the two logits of points asked at xy [N, 2] of frames times [N]."""
+        said = xy.new_zeros(len(xy), len(video), 4)
+        if not len(xy):
+            return said
+        first, last = int(times.min()), int(times.max())
+        chunk = self.settings.frames_per_chunk
+        kept: dict[int, Grids] = {}  # of the frames that both ways need, the last ones only
+
+        def walk(order: range) -> None:
+            points, rows = None, times.new_zeros(0)
+            for begin in range(0, len(order), chunk):
+                part = list(order[begin : begin + chunk])
+                missing = [t for t in part if t not in kept]
+                if missing:
+                    new = self.grids(video[missing])
+                    kept.update({t: new.frames(slice(i, i + 1)) for i, t in enumerate(missing)})
+                for t in part:
+                    if points is not None:
+                        points = self.advance(kept[t], points)[0]
+                    starting = (times == t).nonzero()[:, 0]
+                    if len(starting):
+                        new_points = self.start(kept[t], torch.zeros_like(starting), xy[starting])
+                        points = new_points if points is None else points.append(new_points)
+                        rows = torch.cat([rows, starting])
+                    if points is not None:
+                        said[rows, t] = _said(points)
+                for t in list(kept)[: -self.settings.frames_kept]:
+                    del kept[t]
+
+        walk(range(first, len(video)))
+        walk(range(last, -1, -1))
+        return said
+
+    # ------------------------------------------------------------------ frame by frame
+
+    def init_state(self) -> TapliteState:
+        """No frame, no points."""
+        return TapliteState()
+
+    def step(self, frame: Tensor, state: TapliteState) -> tuple[Prediction, TapliteState]:
+        """The points of `state` in the next frame [H, W, 3], and the state after it."""
+        check_shapes(frame=(frame, "H W 3"))
+        size = (frame.shape[0], frame.shape[1])
+        if state.size not in (None, size):
+            raise ValueError(f"frame: expected {state.size} as the frames before, got {size}")
+        grids = self.grids(frame[None])
+        points = state.points
+        if points is None:
+            none = torch.zeros(0, dtype=torch.long, device=frame.device)
+            points = self.start(grids, none, grids.fine.new_zeros(0, 2))
+        elif len(points.xy):
+            points = self.advance(grids, points)[0]
+        said = _said(points)[None, :, None]
+        state = TapliteState(size, grids, points)
+        return Prediction(said[..., :2], said[..., 2], said[..., 3]), state
+
+    def add(self, state: TapliteState, points: Tensor) -> TapliteState:
+        """The state with points [K, 2] (y, x), pixels of the last frame, after those it has."""
+        if state.grids is None or state.points is None:
+            raise ValueError("add: expected a state that has seen a frame; call step first")
+        check_shapes(points=(points, "K 2"))
+        xy = points.flip(-1).to(state.points.xy)
+        frame = torch.zeros(len(xy), dtype=torch.long, device=xy.device)
+        return replace(state, points=state.points.append(self.start(state.grids, frame, xy)))
+
+    def keep(self, state: TapliteState, index: Tensor) -> TapliteState:
+        """The state with only the points `index` (rows), in that order."""
+        if state.points is None:
+            raise ValueError("keep: expected a state that has seen a frame; call step first")
+        return replace(state, points=state.points.take(index))
+
+    # ------------------------------------------------------------------ training
+
+    def training_losses(
+        self, video: Tensor, query_points: Tensor, target_points: Tensor, occluded: Tensor
+    ) -> dict[str, Tensor]:
+        """What training minimises the sum of: each point followed forward from its query.
+
+        video [B, T, H, W, 3], query_points [B, N, 3], target_points [B, N, T, 2], occluded
+        [B, N, T]. `search`: cross-entropy of the heat map with the cells around the truth;
+        `position`: distance of every correction, a fifth as much where a point is hidden but in
+        the frame; `occlusion`; `uncertainty`: whether the last correction is off by more than 8
+        pixels, for visible points.
+        """
+        batch, frames, height, width = video.shape[:4]
+        grids = self.grids(video.flatten(0, 1))
+        times = query_points[..., 0].round().long()  # [B, N]
+        clip = torch.arange(batch, device=video.device)[:, None]
+        xy = query_points[..., 1:].flip(-1).flatten(0, 1)
+        points = self.start(grids, (clip * frames + times).flatten(), xy)
+        fine = grids.fine.unflatten(0, (batch, frames)).unbind(1)
+        coarse = grids.coarse.unflatten(0, (batch, frames)).unbind(1)
+        truth, hidden = target_points.flatten(0, 1), occluded.flatten(0, 1)
+        size = truth.new_tensor([width, height])
+        within = ((truth >= 0) & (truth < size)).all(-1)
+        weight = torch.where(hidden, 0.2 * within, 1.0)  # [M, T]
+        asked_at = times.flatten()
+        sums: dict[str, Tensor] = {}
+        for t in range(1, frames):
+            after, guesses, heat = self.advance(Grids(fine[t], coarse[t]), points)
+            active = asked_at < t
+            points = after.where(active, points)
+            visible = active & ~hidden[:, t] & within[:, t]
+            terms = _losses(
+                guesses, heat, truth[:, t], hidden[:, t], visible, active * weight[:, t]
+            )
+            for name, value in terms.items():
+                value = (value * active).sum()
+                sums[name] = sums[name] + value if name in sums else value
+        count = (torch.arange(frames, device=video.device) > asked_at[:, None]).sum()
+        return {name: value / count.clamp_min(1) for name, value in sums.items()}
+
+
+def _losses(
+    guesses: list[Guess],
+    heat: Tensor,
+    truth: Tensor,
+    hidden: Tensor,
+    visible: Tensor,
+    weight: Tensor,
+) -> dict[str, Tensor]:
+    """The terms [M] of one frame; truth [M, 2], the others [M]."""
+    search = _cross_entropy(heat, truth / COARSE) * visible
+    position = 0.05 * _distance(guesses[0].xy, truth) * weight
+    occlusion = torch.zeros_like(search)
+    uncertainty = torch.zeros_like(search)
+    share = 1.0
+    for guess in reversed(guesses[1:]):
+        position = position + share * 0.1 * _distance(guess.xy, truth) * weight
+        target = hidden.to(guess.occlusion.dtype)
+        bce = F.binary_cross_entropy_with_logits
+        occlusion = occlusion + share * bce(guess.occlusion, target, reduction="none")
+        far = ((guess.xy.detach() - truth).square().sum(-1) > 64).to(target.dtype)
+        unsure = bce(guess.expected_dist, far, reduction="none") * ~hidden
+        uncertainty = uncertainty + share * unsure
+        share *= 0.5
+    return {
+        "search": 0.2 * search,
+        "position": position,
+        "occlusion": occlusion,
+        "uncertainty": uncertainty,
+    }
+
+
+def _distance(xy: Tensor, truth: Tensor) -> Tensor:
+    """[M] pixels, quadratic below one and growing slowly beyond sixteen."""
+    away = ((xy - truth).square().sum(-1) + 1e-6).sqrt()
+    near = torch.where(away < 1, away.square() / 2, away - 0.5)
+    return torch.where(near < 16, near, 16 * (1 + (near.clamp_min(1e-3) / 16).log()))
+
+
+def _cross_entropy(heat: Tensor, place: Tensor) -> Tensor:
+    """[M] of heat [M, h, w] with the four cells around `place` [M, 2] (x, y) in cells."""
+    height, width = heat.shape[-2:]
+    index = place - 0.5
+    low = index.floor()
+    part = index - low
+    logits = heat.flatten(1)
+    total = logits.new_zeros(len(heat))
+    for dy in (0, 1):
+        for dx in (0, 1):
+            x = (low[:, 0].long() + dx).clamp(0, width - 1)
+            y = (low[:, 1].long() + dy).clamp(0, height - 1)
+            share = (part[:, 0] if dx else 1 - part[:, 0]) * (part[:, 1] if dy else 1 - part[:, 1])
+            total = total + share * logits.gather(1, (y * width + x)[:, None])[:, 0]
+    return logits.logsumexp(1) - total
+
+
+def _said(points: Points) -> Tensor:
+    """[M, 4]: x, y and the two logits."""
+    logits = torch.stack([points.occlusion, points.expected_dist], dim=-1)
+    return torch.cat([points.xy, logits], dim=-1)
+
+
+def _cells(
+    grid: Tensor, frame: Tensor, place: Tensor, low: int, high: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The cells from `low` to `high` around the one left above `place` [M, 2] (x, y) in cells:
+    features [M, k * k, C] (those beyond the edge are the edge's), which are inside [M, k * k], and
+    the part [M, 2] of a cell that the place lies beyond."""
+    height, width, channels = grid.shape[1:]
+    limit = place.new_tensor([width, height])
+    place = torch.minimum(place.clamp_min(-8), limit + 8)  # far away is as good
+    index = place - 0.5
+    corner = index.floor()
+    span = torch.arange(low, high + 1, device=grid.device)
+    x = corner[:, :1].long() + span
+    y = corner[:, 1:].long() + span
+    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    row = frame[:, None] * height + y.clamp(0, height - 1)
+    flat = row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]
+    found = grid.reshape(-1, channels).index_select(0, flat.flatten())
+    cells = (high - low + 1) ** 2
+    return found.view(len(place), cells, channels), inside.flatten(1), index - corner
+
+
+def _between(x: Tensor, part: Tensor, size: int) -> Tensor:
+    """x [M, size * size, P] interpolated between neighbours: [M, (size - 1)², P]."""
+    x = x.unflatten(1, (size, size))
+    x = torch.lerp(x[:, :-1], x[:, 1:], part[:, 1, None, None, None])
+    x = torch.lerp(x[:, :, :-1], x[:, :, 1:], part[:, 0, None, None, None])
+    return x.flatten(1, 2)
+
+
+def _patch(grid: Tensor, frame: Tensor, place: Tensor, spread: bool = True) -> Tensor:
+    """Unit features [M, 9, C] at the 3 x 3 places around `place`, or [M, 1, C] at it alone."""
+    reach = 1 if spread else 0
+    cells, _, part = _cells(grid, frame, place, -reach, reach + 1)
+    return unit(_between(cells, part, 2 * reach + 2))
+
+
+def _against(grid: Tensor, frame: Tensor, place: Tensor, patch: Tensor) -> Tensor:
+    """[M, 49 * P]: features at the 7 x 7 places around `place` times those of a patch [M, P, C]."""
+    cells, inside, part = _cells(grid, frame, place, -RADIUS, RADIUS + 1)
+    scores = torch.bmm(cells, patch.transpose(1, 2)) * inside[:, :, None]
+    return _between(scores, part, 2 * RADIUS + 2).flatten(1)
