@@ -26,7 +26,8 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
-from tapnet.progress import QUIET_SECONDS, Progress
+from tapnet.evaluate_cli import evaluate
+from tapnet.progress import Progress
 from tapnet.scenes_cli import SCENES
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def track(
     from tapnet.video import open as open_video
 
     clip, tracker = open_video(video), _load(model, device, resolution)
-    _prepare_folder(out)
+    prepare_folder(out)
     began = time.monotonic()
     with _progress(tracker) as progress:
         tracks = tracker.track(clip, points, start, stop, progress)
@@ -140,50 +141,6 @@ def convert(
     print(f"wrote {out}: {name_of(model)}, {sum(p.numel() for p in model.parameters()):,} weights")
 
 
-def evaluate(
-    dataset: Annotated[Path, arg(metavar="FILE.pkl")],
-    model: ModelName = None,
-    query_mode: Literal["first", "strided"] = "first",
-    resolution: Resolution = None,
-    device: str = "auto",
-    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None,
-) -> None:
-    """Score a tracker on a benchmark in the layout of TAP-Vid.
-
-    For example:
-      tapnet evaluate --dataset tapvid_davis.pkl --model klt --query-mode strided
-
-    Args:
-        dataset: A TAP-Vid pickle, or a folder of them. Nothing in it is run.
-        model: Which tracker: a name that `tapnet models` lists, or a file of weights.
-        query_mode: Ask for each track once where it is first visible, or every fifth frame.
-        resolution: What videos are resized to for the model, height first. Scores are of 256x256.
-        device: auto, cpu, or what torch calls the device.
-        out: Folder for the predictions and the report; a run that was stopped goes on from there.
-    """
-    from tapnet import evaluate as evaluation
-    from tapnet.files import replacing
-
-    tracker = _load(model, device, resolution)
-    if out is not None:
-        _prepare_folder(out)
-    began = time.monotonic()
-
-    def progress(done: int, name: str) -> None:
-        if time.monotonic() - began > QUIET_SECONDS:
-            print(f"evaluating: {done} videos done, last {name}", file=sys.stderr)
-
-    result = evaluation.evaluate(
-        dataset, tracker, query_mode=query_mode, out=out, progress=progress
-    )
-    text = evaluation.report(result)
-    print(text, end="")
-    if out is not None:
-        with replacing(out / "report.txt") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        print(f"wrote {out / 'report.txt'}")
-
-
 def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     """Track a grid of points through a short clip that comes with the package.
 
@@ -194,7 +151,7 @@ def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
         out: Folder for demo.mp4 (the tracks painted on the clip) and demo.npz (the tracks).
     """
     video = Path(tapnet.__file__).parent / "demo_clip" / "bigbuckbunny.mp4"
-    _prepare_folder(out)
+    prepare_folder(out)
     tracker = _load(None, "auto", None)
     began = time.monotonic()
     with _progress(tracker) as progress:
@@ -321,7 +278,7 @@ def size_of(text: str, what: str = "resolution") -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Fails now rather than after the work if nothing can be written there."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder to write into, got a file; choose another")

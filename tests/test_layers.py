@@ -10,7 +10,7 @@ import tapnet
 
 PACKAGE = Path(tapnet.__file__).parent
 LAYERS = [
-    {"structs", "geometry", "files", "pickles"},
+    {"structs", "geometry", "files", "stored", "pickles"},
     {"video", "queries", "metrics", "draw", "scenes"},
     {"models", "baselines", "data", "losses"},
     {
@@ -27,7 +27,7 @@ LAYERS = [
         "configs",
         "demo",
     },
-    {"__main__", "cli", "experiment", "live", "progress", "scenes_cli", "studio"},
+    {"__main__", "cli", "evaluate_cli", "experiment", "live", "progress", "scenes_cli", "studio"},
 ]
 PARTS = LAYERS[2]
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem != "__init__")

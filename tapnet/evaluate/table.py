@@ -1,83 +1,131 @@
-"""A result as a plain text table."""
+"""Results as plain text tables, never without their protocol."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from tapnet import metrics
+from tapnet.evaluate import summary
 from tapnet.evaluate.results import Result
+from tapnet.evaluate.statistics import LEVEL
+from tapnet.evaluate.summary import COLUMNS, shown
 
-_COLUMNS = {
-    "AJ": "average_jaccard",
-    "delta_avg": "average_pts_within_thresh",
-    "OA": "occlusion_accuracy",
-    **{f"<{d}": f"pts_within_{d}" for d in metrics.THRESHOLDS},
-    "PCK-T": "pck_t",
-}
+_WITH_INTERVAL = ("AJ", "delta_avg", "OA")
 
 
-def report(result: Result) -> str:
-    """A plain text table: the protocol, every video, the mean and over how many videos it is.
+def table(results: Sequence[Result]) -> str:
+    """A line for each result: scores with intervals, speed and memory; then who is better.
 
-    Scores are times 100; "-" where there was nothing to judge.
+    Results of another dataset or query mode stand in a table of their own, and rows of different
+    protocols are told apart above the table. Raises ValueError for no results.
     """
-    columns = {title: name for title, name in _COLUMNS.items() if name in result.mean}
-    name_width = max(len(row.name) for row in result.rows) + 2
-    name_width = max(name_width, len("videos counted") + 2)
-
-    def line(head: str, points: object, frames: object, cells: list[str]) -> str:
-        return f"{head:<{name_width}}{points:>6}{frames:>7}" + "".join(
-            f"{cell:>{len(title) + 2 if len(title) > 4 else 6}}"
-            for title, cell in zip(columns, cells, strict=True)
-        )
-
-    lines = [*_protocol_lines(result), "", line("video", "points", "frames", list(columns))]
-    for row in result.rows:
-        cells = [_shown(row.scores.get(name, float("nan"))) for name in columns.values()]
-        lines.append(line(row.name, row.points, row.frames, cells))
-    means = [result.mean[name] for name in columns.values()]
-    lines.append(line("mean", "", "", [_shown(mean.value) for mean in means]))
-    lines.append(line("videos counted", "", "", [str(mean.count) for mean in means]))
-    return "\n".join([*lines, _jaccard_line(result), *_left_out_lines(result, columns)]) + "\n"
+    if not results:
+        raise ValueError("expected one result or more, got none")
+    return "\n\n".join(_table(group) for group in summary.groups(results)) + "\n"
 
 
-def _protocol_lines(result: Result) -> list[str]:
-    protocol = result.protocol
-    stride = ", every 5th frame" if protocol.query_mode == "strided" else ""
-    filter_ = "" if protocol.resize_filter == "none" else f", resized by {protocol.resize_filter}"
-    weights = protocol.weights_sha256
-    facts = {
-        "dataset": f"{protocol.dataset}, {len(result.rows)} videos, "
-        f"sha256 {protocol.dataset_sha256[:16]}",
-        "model": f"{protocol.model}, "
-        + (f"weights sha256 {weights[:16]}" if weights else "nothing trained"),
-        "queries": f"{protocol.query_mode}{stride}; tracked {protocol.direction}; "
-        f"{protocol.points_per_call} points per call",
-        "video": f"{protocol.resolution}{filter_}; scored at 256x256",
-        "computed": f"{protocol.precision or 'no weights'}, {protocol.device}, "
-        f"torch {protocol.torch_version}, tapnet {protocol.tapnet_version}",
-        "scores": "times 100; <d: share of visible points within d px",
-    }
-    return [f"{name:<10}{value}" for name, value in facts.items()]
+def _table(results: Sequence[Result]) -> str:
+    there = summary.columns(results)
+    heads = ["model", "videos", *there, "frames/s", "memory"]
+    lines = [heads, *(_cells(result, there) for result in summary.ranked(results))]
+    notes = [f"{result.protocol.model}: {n}" for result in results for n in _notes(result, there)]
+    parts = [*_protocol_lines(results), "", *_aligned(lines), "", *_verdicts(results), *notes]
+    return "\n".join(parts).rstrip()
 
 
-def _jaccard_line(result: Result) -> str:
-    means = [result.mean[f"jaccard_{d}"].value for d in metrics.THRESHOLDS]
-    thresholds = " ".join(map(str, metrics.THRESHOLDS))
-    return f"mean Jaccard at {thresholds} px: {' '.join(map(_shown, means))}"
+def _cells(result: Result, there: dict[str, str]) -> list[str]:
+    cells = [result.protocol.model, str(len(result.rows))]
+    for title, name in there.items():
+        value = result.mean[name].value if name in result.mean else float("nan")
+        cell = shown(value)
+        if title in _WITH_INTERVAL and not np.isnan(value):
+            ends = result.intervals[name]
+            cell += f" ({shown(ends.low)}-{shown(ends.high)})"
+        cells.append(cell)
+    speed = summary.speed_shown(result.frames_per_second)
+    return [*cells, speed, summary.memory_shown(result.memory)]
 
 
-def _left_out_lines(result: Result, columns: dict[str, str]) -> list[str]:
-    """Which videos a mean leaves out; columns that leave out the same ones share a line."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for title, name in columns.items():
-        groups.setdefault(result.mean[name].left_out, []).append(title)
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Columns two spaces apart; the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
-        f"no {', '.join(titles)} (nothing to judge): {', '.join(names)}"
-        for names, titles in groups.items()
-        if names
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
     ]
 
 
-def _shown(value: float) -> str:
-    return "-" if np.isnan(value) else f"{100 * value:.1f}"
+def _protocol_lines(results: Sequence[Result]) -> list[str]:
+    """What all rows share, once; what they do not, each with its models; the warnings first."""
+    lines = [f"WARNING   {text}" for text in summary.warnings(results)]
+    facts = [result.protocol.facts() for result in results]
+    for name in facts[0]:
+        values = dict.fromkeys(fact[name] for fact in facts)
+        if name == "model" or len(values) == 1:
+            lines += [f"{name:<10}{value}" for value in values]
+            continue
+        for value in values:
+            models = [
+                result.protocol.model
+                for result, fact in zip(results, facts, strict=True)
+                if fact[name] == value
+            ]
+            lines.append(f"{name:<10}{value} ({', '.join(models)})")
+    machines = dict.fromkeys(machine for result in results for machine in result.machines)
+    lines += [f"machine   {machine}" for machine in machines]
+    lines.append(
+        f"scores    times 100, positions judged at 256x256 unless named otherwise; <d: share of "
+        f"visible points within d px; ({LEVEL:.0%} interval over videos)"
+    )
+    return lines
+
+
+def _verdicts(results: Sequence[Result]) -> list[str]:
+    """The best against each of the others."""
+    title = summary.headline(results)
+    best, *others = summary.ranked(results)
+    if COLUMNS[title] not in best.mean:
+        return []
+    return [summary.verdict(best, other, title) for other in others]
+
+
+def _notes(result: Result, there: dict[str, str]) -> list[str]:
+    notes = [
+        f"no {', '.join(titles)} (nothing to judge): {', '.join(names)}"
+        for names, titles in summary.left_out(result, there).items()
+    ]
+    if result.independence is not None:
+        notes.append(f"independence: {result.independence}")
+    return notes
+
+
+def report(result: Result) -> str:
+    """A line for each video of one result, the mean, and over how many videos it is."""
+    there = summary.columns([result])
+    lines = [["video", "points", "frames", *there]]
+    for row in result.rows:
+        scores = [shown(row.scores.get(name, float("nan"))) for name in there.values()]
+        lines.append([row.name, str(row.points), str(row.frames), *scores])
+    means = [result.mean[name] for name in there.values()]
+    lines.append(["mean", "", "", *(shown(mean.value) for mean in means)])
+    if len(result.rows) > 1:
+        ends = [result.intervals[name] for name in there.values()]
+        lines.append([f"{LEVEL:.0%} from", "", "", *(shown(end.low) for end in ends)])
+        lines.append([f"{LEVEL:.0%} to", "", "", *(shown(end.high) for end in ends)])
+    lines.append(["videos counted", "", "", *(str(mean.count) for mean in means)])
+    parts = [*_protocol_lines([result]), "", *_aligned(lines), *_jaccard_line(result)]
+    return "\n".join([*parts, *_notes(result, there)]) + "\n"
+
+
+def _jaccard_line(result: Result) -> list[str]:
+    names = [f"jaccard_{d}" for d in metrics.THRESHOLDS]
+    if not all(name in result.mean for name in names):
+        return []
+    thresholds = " ".join(map(str, metrics.THRESHOLDS))
+    means = " ".join(shown(result.mean[name].value) for name in names)
+    return [f"mean Jaccard at {thresholds} px: {means}"]

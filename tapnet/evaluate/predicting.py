@@ -1,0 +1,149 @@
+"""The first pass: ask a tracker about every video of a dataset, and keep what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tapnet import video
+from tapnet.data import Clip, Dataset
+from tapnet.evaluate import folder
+from tapnet.evaluate.cost import measured
+from tapnet.evaluate.folder import Independence, Predicted
+from tapnet.evaluate.protocol import (
+    OFFICIAL,
+    Protocol,
+    ResizeFilter,
+    Settings,
+    Size,
+    device_of,
+    protocol_of,
+)
+from tapnet.geometry import rescale
+
+Progress = Callable[[str, int, str], None]  # the pass, videos done, name of the last
+
+
+def predict(
+    dataset: Dataset,
+    tracker: Any,
+    settings: Settings,
+    out: Path,
+    progress: Progress | None = None,
+) -> Protocol:
+    """Fill the folder `out` with a prediction for each video; those that are there are kept.
+
+    Raises ValueError if `out` holds predictions of another protocol, or if there is no video.
+    """
+    protocol = protocol_of(dataset, tracker, settings)
+    folder.claim(out, protocol, dataset.path)
+    done = 0
+    for done, clip in enumerate(dataset, start=1):
+        if not folder.has(out, clip.name):
+            folder.save(out, clip.name, predict_clip(clip, tracker, settings))
+        if progress is not None:
+            progress("predicting", done, clip.name)
+    if not done:
+        raise ValueError(f"{dataset.path}: expected one clip or more, got none")
+    return protocol
+
+
+def predict_clip(clip: Clip, tracker: Any, settings: Settings) -> Predicted:
+    """What `tracker` says of the queries of one video, in the pixels of that video."""
+    frames, size = _frames(clip, settings.size(tracker), settings.resize_filter)
+    query_points = clip.queries(size, settings.query_mode).query_points
+    return _ask(frames, size, query_points, tracker, settings)
+
+
+def independence(
+    dataset: Dataset, tracker: Any, settings: Settings, videos: int = 3, queries: int = 4
+) -> Independence:
+    """Ask some queries of the first videos alone, and with all others, and compare the answers."""
+    checked = asked = flags = 0
+    distance = confidence = 0.0
+    for clip in dataset:
+        if checked == videos:
+            break
+        frames, size = _frames(clip, settings.size(tracker), settings.resize_filter)
+        query_points = clip.queries(size, settings.query_mode).query_points
+        if len(query_points) < 2:
+            continue
+        together = _ask(frames, size, query_points, tracker, settings)
+        spread = np.linspace(0, len(query_points) - 1, min(queries, len(query_points)))
+        for n in np.unique(spread.astype(int)):
+            alone = _ask(frames, size, query_points[[n]], tracker, settings)
+            moved = rescale(alone.tracks[0] - together.tracks[n], size, OFFICIAL)
+            distance = max(distance, float(np.linalg.norm(moved, axis=-1).max()))
+            changed = np.abs(alone.confidence[0] - together.confidence[n])
+            confidence = max(confidence, float(changed.max()))
+            flags += int((alone.visible[0] != together.visible[n]).sum())
+            asked += 1
+        checked += 1
+    if not checked:
+        raise ValueError(
+            f"{dataset.path}: expected a clip with two queries or more to check that they are "
+            "independent, got none"
+        )
+    return Independence(checked, asked, distance, confidence, flags)
+
+
+@torch.inference_mode()
+def _ask(
+    frames: np.ndarray, size: Size, query_points: np.ndarray, tracker: Any, settings: Settings
+) -> Predicted:
+    given = (frames.shape[1], frames.shape[2])
+    device = device_of(tracker)
+    pixels = torch.from_numpy(frames)[None].to(device)
+    asked = torch.from_numpy(rescale(query_points, size, given).astype(np.float32))[None].to(device)
+    step = settings.points_per_call or max(len(query_points), 1)
+    chunks = asked.split(step, dim=1) if len(query_points) else ()
+    with measured(device) as costs:
+        parts = [tracker.model(pixels, chunk) for chunk in chunks]
+
+    def joined(field: str, *axes: int) -> np.ndarray:
+        arrays = [getattr(part, field)[0].cpu().numpy() for part in parts]
+        return np.concatenate([np.zeros((0, len(frames), *axes), np.float32), *arrays])
+
+    tracks = rescale(joined("tracks", 2).astype(np.float32), given, size)
+    visible = joined("visible").astype(bool)
+    confidence = joined("confidence").astype(np.float32)
+    if settings.direction == "forward":
+        earlier = np.arange(len(frames)) < np.rint(query_points[:, :1])
+        tracks = np.where(earlier[..., None], query_points[:, None, [2, 1]], tracks)
+        visible, confidence = visible & ~earlier, np.where(earlier, 0, confidence)
+    return Predicted(
+        query_points,
+        tracks.astype(np.float32),
+        visible,
+        confidence.astype(np.float32),
+        np.array(size),
+        costs[0],
+    )
+
+
+def _frames(clip: Clip, given: Size | None, resize_filter: ResizeFilter) -> tuple[np.ndarray, Size]:
+    """[T, h, w, 3] uint8 for the model, and (height, width) of the frames as they are stored.
+
+    Frames are decoded and resized one by one: a clip of large frames is never whole in memory.
+    """
+    if given is None:
+        frames = np.ascontiguousarray(clip.video())
+        return frames, (frames.shape[1], frames.shape[2])
+    out = np.empty((len(clip), *given, 3), np.uint8)
+    size = given
+    for row, image in zip(out, clip.images(), strict=True):
+        size = (image.shape[0], image.shape[1])
+        row[...] = _resized(image, given, resize_filter)
+    return out, size
+
+
+def _resized(image: np.ndarray, size: Size, resize_filter: ResizeFilter) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    if resize_filter == "lanczos":
+        return video.resize_tapvid(image[None], size)[0]
+    return video.resize(torch.from_numpy(np.ascontiguousarray(image)), size).numpy()

@@ -1,0 +1,208 @@
+"""How a score was taken: all that must be known before two scores are compared."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import tapnet
+from tapnet.data import Dataset
+from tapnet.metrics import QueryMode
+
+Size = tuple[int, int]  # (height, width)
+Resolution = Size | Literal["native", "model"]
+ResizeFilter = Literal["lanczos", "bilinear"]
+Direction = Literal["both", "forward"]
+
+OFFICIAL: Size = (256, 256)  # what TAP-Vid gives models, and where it judges their positions
+SUPPORT_POINTS = "none"  # a model is given the queries that are judged, and no other point
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How videos and queries are given to a model; the defaults are TAP-Vid's own.
+
+    `resolution` is what videos are resized to: (height, width), "native" = not at all, "model" =
+    what the tracker asks for. `direction` "forward" leaves a query's earlier frames untracked.
+    `points_per_call` splits the points of a video: 1 = each on its own, None = all together.
+    """
+
+    query_mode: QueryMode = "first"
+    resolution: Resolution = OFFICIAL
+    resize_filter: ResizeFilter = "lanczos"
+    direction: Direction = "both"
+    points_per_call: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in {
+            "query_mode": ("first", "strided"),
+            "resize_filter": ("lanczos", "bilinear"),
+            "direction": ("both", "forward"),
+        }.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(
+                    f"{name}: expected {choices[0]!r} or {choices[1]!r}, got {value!r}"
+                )
+        size = self.resolution
+        named = size in ("native", "model")
+        if not named and (isinstance(size, str) or len(size) != 2 or min(size) < 1):
+            raise ValueError(
+                f"resolution: expected (height, width) in pixels, 'native' or 'model', got {size!r}"
+            )
+        if self.points_per_call is not None and self.points_per_call < 1:
+            raise ValueError(f"points_per_call: expected 1 or more, got {self.points_per_call}")
+
+    def size(self, tracker: Any) -> Size | None:
+        """(height, width) that videos are resized to for this tracker; None = as they are."""
+        if isinstance(self.resolution, tuple):
+            return self.resolution
+        return tracker.resolution if self.resolution == "model" else None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a score is of, and how it was taken."""
+
+    dataset: str
+    dataset_sha256: str
+    kind: str  # of the dataset; decides how it is judged
+    query_mode: QueryMode
+    resolution: str  # what the model was given: "256x256" (height x width) or "native"
+    resize_filter: str  # "lanczos" as TAP-Vid, "bilinear" (antialiased), or "none"
+    direction: str  # "both ways" from a query, or "forward only"
+    support_points: str  # given to the model beside the queries
+    points_per_call: str  # "all" of a video at once, or how many
+    model: str
+    weights_sha256: str | None  # None = nothing trained
+    precision: str | None  # None = no weights
+    device: str
+    torch_version: str
+    tapnet_version: str
+
+    def facts(self) -> dict[str, str]:
+        """The same for people, in lines; what differs between models of one table comes last."""
+        stride = ", every 5th frame" if self.query_mode == "strided" else ""
+        resized = "" if self.resize_filter == "none" else f", resized by {self.resize_filter}"
+        together = "all points" if self.points_per_call == "all" else self.points_per_call
+        return {
+            "dataset": f"{self.dataset} ({self.kind}), sha256 {self.dataset_sha256[:16]}",
+            "queries": f"{self.query_mode}{stride}; tracked {self.direction}; {together} per call, "
+            f"support points: {self.support_points}",
+            "video": f"{self.resolution}{resized}",
+            "model": f"{self.model}, "
+            + (f"weights sha256 {w[:16]}" if (w := self.weights_sha256) else "nothing trained"),
+            "computed": f"{self.precision or 'no weights'}, {self.device}, "
+            f"torch {self.torch_version}, tapnet {self.tapnet_version}",
+        }
+
+    def line(self) -> str:
+        """What scores must share to compare, in one line."""
+        facts = self.facts()
+        return "; ".join(facts[name] for name in ("dataset", "queries", "video"))
+
+
+# Fields that change what is measured. Others tell who was measured, and on what.
+_DECISIVE = (
+    "dataset_sha256",
+    "kind",
+    "query_mode",
+    "resolution",
+    "resize_filter",
+    "direction",
+    "support_points",
+    "points_per_call",
+)
+_INCIDENTAL = ("precision", "device", "torch_version", "tapnet_version")
+
+
+def differences(protocols: Sequence[Protocol]) -> list[str]:
+    """What keeps the scores from comparing, such as "resolution: native (klt), 256x256 (tapir)"."""
+    return _differing(protocols, _DECISIVE)
+
+
+def computed_differently(protocols: Sequence[Protocol]) -> list[str]:
+    """How precision, device and versions differ; scores compare, up to rounding."""
+    return _differing(protocols, _INCIDENTAL)
+
+
+def _differing(protocols: Sequence[Protocol], names: Sequence[str]) -> list[str]:
+    lines = []
+    for name in names:
+        models: dict[str, list[str]] = {}
+        for protocol in protocols:
+            value = getattr(protocol, name)
+            if value is not None:  # nothing trained has no precision, so none that differs
+                models.setdefault(value[:16], []).append(protocol.model)
+        if len(models) > 1:
+            values = [f"{value} ({', '.join(who)})" for value, who in models.items()]
+            lines.append(f"{name.replace('_', ' ')}: {', '.join(values)}")
+    return lines
+
+
+def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
+    """The protocol of `tracker` asked about `dataset` in this way. Reads the whole dataset."""
+    dtypes = [parameter.dtype for parameter in parameters(tracker.model)]
+    size = settings.size(tracker)
+    return Protocol(
+        dataset=dataset.name,
+        dataset_sha256=sha256_of(dataset),
+        kind=dataset.kind,
+        query_mode=settings.query_mode,
+        resolution="native" if size is None else f"{size[0]}x{size[1]}",
+        resize_filter="none" if size is None else settings.resize_filter,
+        direction="both ways" if settings.direction == "both" else "forward only",
+        support_points=SUPPORT_POINTS,
+        points_per_call=str(settings.points_per_call or "all"),
+        model=tracker.name,
+        weights_sha256=_sha256_of_weights(tracker.model),
+        precision=str(dtypes[0]).removeprefix("torch.") if dtypes else None,
+        device=device_of(tracker),
+        torch_version=torch.__version__,
+        tapnet_version=tapnet.__version__,
+    )
+
+
+def parameters(model: Any) -> list[torch.Tensor]:
+    """The weights of a model; none of one that is not trained."""
+    return list(model.parameters()) if isinstance(model, torch.nn.Module) else []
+
+
+def device_of(tracker: Any) -> str:
+    """Where the tracker wants its videos."""
+    weights = parameters(tracker.model)
+    return str(weights[0].device if weights else getattr(tracker, "device", "cpu"))
+
+
+def sha256_of(dataset: Dataset) -> str:
+    """Of the dataset's file, or of the hashes of its files in order."""
+    hashes = []
+    for file in dataset.files():
+        stat = file.stat()
+        hashes.append(_sha256_of_file(file, stat.st_size, stat.st_mtime_ns))
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=100_000)
+def _sha256_of_file(file: Path, size: int, changed: int) -> str:
+    """Remembered as long as size and time stay, since each model of a table asks for it."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sha256_of_weights(model: Any) -> str | None:
+    """Of names, types, shapes and values, so that one model has one hash in every file format."""
+    state = model.state_dict() if isinstance(model, torch.nn.Module) else {}
+    if not state:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

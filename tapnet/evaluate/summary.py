@@ -1,0 +1,135 @@
+"""What every table of results shows, whatever it is written in: text, HTML, LaTeX or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tapnet import metrics
+from tapnet.evaluate.protocol import computed_differently, differences
+from tapnet.evaluate.results import Result
+from tapnet.evaluate.statistics import LEVEL, Comparison, compare
+
+COLUMNS = {  # title: score
+    "AJ": "average_jaccard",
+    "delta_avg": "average_pts_within_thresh",
+    "OA": "occlusion_accuracy",
+    "AJ_RD": "AJ_RD",
+    **{f"<{d}": f"pts_within_{d}" for d in metrics.THRESHOLDS},
+    "PCK-T": "pck_t",
+}
+HEADLINES = ("AJ", "delta_avg")  # the first that is judged on the most videos decides
+
+
+def columns(results: Sequence[Result]) -> dict[str, str]:
+    """The titles and scores that any of the results has."""
+    return {
+        title: name
+        for title, name in COLUMNS.items()
+        if any(name in r.mean and r.mean[name].count for r in results)
+    }
+
+
+def headline(results: Sequence[Result]) -> str:
+    """The title of the score by which models and videos are ordered."""
+    there = columns(results)
+    choices = [title for title in HEADLINES if title in there] or list(there) or ["AJ"]
+
+    def videos(title: str) -> int:
+        return sum(r.mean[there[title]].count for r in results if there[title] in r.mean)
+
+    return max(choices, key=videos) if there else choices[0]
+
+
+def groups(results: Sequence[Result]) -> list[list[Result]]:
+    """The results that may stand in one table: of one dataset, and asked in one query mode."""
+    found: dict[tuple[str, str, str], list[Result]] = {}
+    for result in results:
+        p = result.protocol
+        found.setdefault((p.dataset_sha256, p.kind, p.query_mode), []).append(result)
+    return list(found.values())
+
+
+def ranked(results: Sequence[Result]) -> list[Result]:
+    """The best by the headline first; those without that score last."""
+    name = COLUMNS[headline(results)]
+
+    def order(result: Result) -> float:
+        value = result.mean[name].value if name in result.mean else float("nan")
+        return float("inf") if np.isnan(value) else -value
+
+    return sorted(results, key=order)
+
+
+def warnings(results: Sequence[Result]) -> list[str]:
+    """What is to be said of a table with these rows: how their protocols differ."""
+    protocols = [result.protocol for result in results]
+    said = []
+    if differing := differences(protocols):
+        said.append(f"not one protocol, scores do not compare directly: {'; '.join(differing)}")
+    if differing := computed_differently(protocols):
+        said.append(f"computed differently: {'; '.join(differing)}")
+    return said
+
+
+def paired(a: Result, b: Result, name: str) -> Comparison:
+    """`a` against `b` in the score `name`. ValueError if they are of other videos."""
+    if groups([a, b]) != [[a, b]] or [r.name for r in a.rows] != [r.name for r in b.rows]:
+        raise ValueError(
+            f"{a.protocol.model} and {b.protocol.model}: expected results of one dataset and query "
+            f"mode, got {a.protocol.line()} and {b.protocol.line()}"
+        )
+    return compare(a.sums(name), b.sums(name))
+
+
+def verdict(a: Result, b: Result, title: str) -> str:
+    """Which of the two is better in a column, and how sure that is, in a sentence."""
+    found = paired(a, b, COLUMNS[title])
+    one, other = a.protocol.model, b.protocol.model
+    if not found.videos:
+        return f"{one} and {other}: no video has {title} of both"
+    if found.difference < 0:
+        return verdict(b, a, title)
+    ends = f"{100 * found.interval.low:+.1f} to {100 * found.interval.high:+.1f}"
+    numbers = (
+        f"{100 * found.difference:+.1f} {title}, {LEVEL:.0%} interval {ends}, "
+        f"{p_shown(found.p_value)}, better on {found.better} and worse on {found.worse} of "
+        f"{found.videos} videos"
+    )
+    if found.sure:
+        return f"{one} is better than {other}: {numbers}"
+    return f"no sure difference between {one} and {other}: {numbers}"
+
+
+def p_shown(p_value: float) -> str:
+    """Such as "p = 0.03"."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def shown(value: float) -> str:
+    """A share times 100; "-" where there was nothing to judge."""
+    return "-" if np.isnan(value) else f"{100 * value:.1f}"
+
+
+def memory_shown(size: float) -> str:
+    """Bytes for people."""
+    if np.isnan(size):
+        return "-"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def speed_shown(frames_per_second: float) -> str:
+    """Frames a second for people."""
+    if np.isnan(frames_per_second):
+        return "-"
+    return f"{frames_per_second:.3g}" if frames_per_second < 100 else f"{frames_per_second:.0f}"
+
+
+def left_out(result: Result, there: dict[str, str]) -> dict[tuple[str, ...], list[str]]:
+    """The videos that columns leave out, and the columns that leave out the same ones."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for title, name in there.items():
+        if name in result.mean and result.mean[name].left_out:
+            found.setdefault(result.mean[name].left_out, []).append(title)
+    return found

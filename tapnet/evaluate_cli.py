@@ -1,0 +1,142 @@
+"""`tapnet evaluate`: score trackers on a labelled dataset."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from tapnet.progress import PLAIN_SECONDS, QUIET_SECONDS
+
+if TYPE_CHECKING:
+    from tapnet.evaluate import Result
+    from tapnet.evaluate.protocol import Resolution
+
+Models = Annotated[
+    str | None,
+    arg(metavar="NAME,...", help_behavior_hint="(default: the first that `tapnet models` lists)"),
+]
+PointsPerCall = Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: all)")]
+Out = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")]
+Kind = Annotated[str | None, arg(metavar="KIND", help_behavior_hint="(default: found out)")]
+
+
+def evaluate(
+    dataset: Annotated[Path, arg(metavar="PATH")],
+    model: Models = None,
+    kind: Kind = None,
+    query_mode: Literal["first", "strided"] = "first",
+    resolution: Annotated[str, arg(metavar="HxW|native|model")] = "256x256",
+    resize_filter: Literal["lanczos", "bilinear"] = "lanczos",
+    direction: Literal["both", "forward"] = "both",
+    points_per_call: PointsPerCall = None,
+    check_independence: FlagCreatePairsOff[bool] = False,
+    device: str = "auto",
+    out: Out = None,
+) -> None:
+    """Score trackers on a benchmark, and say under which protocol.
+
+    The defaults are the official protocol of TAP-Vid: every tracker is given 256x256 pixels.
+
+    For example:
+      tapnet evaluate --dataset tapvid_davis.pkl --model klt --query-mode strided
+      tapnet evaluate --dataset tapvid_davis.pkl --model klt,flow,flow-multi --out runs
+
+    Args:
+        dataset: A dataset as it is published: a file or a folder. Nothing in it is run.
+        model: Which trackers: names that `tapnet models` lists, or files of weights, separated by
+            commas. They share a table, with the best compared to each of the others.
+        kind: Which kind of dataset it is, where its look does not tell.
+        query_mode: Ask for each track once where it is first visible, or every fifth frame.
+        resolution: What videos are resized to for the tracker, height first; "native" = not at
+            all; "model" = what each tracker asks for. Positions are judged at 256x256.
+        resize_filter: How they are resized; lanczos is the benchmark's own.
+        direction: Track from a query both ways in time, or forward only; what was not tracked
+            counts as said to be occluded.
+        points_per_call: Points that are tracked together; 1 = each on its own.
+        check_independence: Also track some points alone, and tell how much the answers differ.
+        device: auto, cpu, or what torch calls the device.
+        out: Folder for the runs, one folder in it for each tracker; a run that was stopped goes
+            on from there.
+    """
+    from tapnet import evaluate as evaluation
+    from tapnet.data import open_dataset
+    from tapnet.tracker import DEFAULT, load
+
+    names = [name for name in (model or DEFAULT).split(",") if name]
+    given, opened = _resolution(resolution), open_dataset(dataset, kind)
+    folders = [_folder(out, load(name, device).name) for name in names]  # all names are right
+    if len(set(folders)) < len(folders) and out is not None:
+        raise ValueError(f"model: expected trackers of different names, got {model}")
+    results = []
+    for name, folder in zip(names, folders, strict=True):
+        result = evaluation.evaluate(
+            opened,
+            load(name, device),
+            query_mode=query_mode,
+            resolution=given,
+            resize_filter=resize_filter,
+            direction=direction,
+            points_per_call=points_per_call,
+            check_independence=check_independence,
+            out=folder,
+            progress=_told(name),
+        )
+        results.append(result)
+        if folder is not None:
+            _write(folder / "report.txt", evaluation.report(result))
+    _show(results, out)
+
+
+def _show(results: Sequence[Result], out: Path | None) -> None:
+    from tapnet import evaluate as evaluation
+
+    alone = len(results) == 1
+    text = evaluation.report(results[0]) if alone else evaluation.table(results)
+    print(text, end="")
+    if out is not None and not alone:
+        _write(out / "table.txt", text)
+    if out is not None:
+        print(f"wrote {out}; for a page with plots: tapnet report {out} --out DIR")
+
+
+def _folder(out: Path | None, name: str) -> Path | None:
+    """The folder of a run, if runs are kept."""
+    from tapnet.cli import prepare_folder
+
+    if out is None:
+        return None
+    prepare_folder(out / name)
+    return out / name
+
+
+def _resolution(text: str) -> Resolution:
+    from tapnet.cli import size_of
+
+    names: dict[str, Resolution] = {"native": "native", "model": "model"}
+    return names.get(text) or size_of(text)
+
+
+def _told(name: str) -> Callable[[str, int, str], None]:
+    """Tells now and then on stderr how far the evaluation of a tracker is."""
+    began = last = time.monotonic()
+
+    def progress(work: str, done: int, video: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - began > QUIET_SECONDS and now - last > PLAIN_SECONDS:
+            last = now
+            print(f"{name}: {work}, {done} videos done, last {video}", file=sys.stderr)
+
+    return progress
+
+
+def _write(path: Path, text: str) -> None:
+    from tapnet.files import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
