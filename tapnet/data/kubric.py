@@ -41,7 +41,7 @@ def read(path: str | Path, split: Split = "train", *, check: bool = False) -> It
     """
     for file in files(path, split):
         for number, record in enumerate(tfrecord.records(file, check=check)):
-            yield _scene(record, f"{file}, record {number}")
+            yield parse(record, f"{file}, record {number}")
 
 
 def files(path: str | Path, split: Split = "train") -> list[Path]:
@@ -58,7 +58,8 @@ def files(path: str | Path, split: Split = "train") -> list[Path]:
     return found
 
 
-def _scene(record: bytes, where: str) -> Scene:
+def parse(record: bytes, where: str) -> Scene:
+    """The clip in a record; ValueError says `where` it is and what is wrong with it."""
     try:
         content = tfrecord.parse(record, {*_IMAGES, *_NUMBERS, _NAME})
         missing = {*_IMAGES, *_NUMBERS} - set(content)
@@ -175,7 +176,7 @@ class Kubric(IterableDataset[Example]):
             for number, (file, record) in enumerate(self._records()):
                 if number % workers == mine:
                     random = np.random.default_rng([self.seed, epoch, number])
-                    yield example(_scene(record, str(file)), random, **self.settings)
+                    yield example(parse(record, str(file)), random, **self.settings)
             if not self.repeat:
                 return
 

@@ -18,6 +18,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,53 @@ def read(path: str | Path) -> Iterator[Example]:
     Raises FileNotFoundError when there are none, ValueError naming the file that is damaged.
     """
     for shard in files(path):
-        try:
-            with tarfile.open(shard) as tar:
-                for name, content in _clips(tar):
-                    yield _example(shard, name, content)
-        except (tarfile.TarError, EOFError) as error:
-            raise ValueError(
-                f"{shard}: expected a tar of clips, but {error}; delete it and render again"
-            ) from error
+        with _tar(shard) as tar:
+            for name, content in _clips(tar):
+                yield _example(shard, name, content)
+
+
+def places(shard: Path) -> list[tuple[int, int]]:
+    """The bytes (first, last + 1) of each clip of a shard, for `read_at`; frames are not read.
+
+    Raises ValueError naming the file if it is damaged.
+    """
+    found: list[tuple[int, int]] = []
+    last = ""
+    with _tar(shard) as tar:
+        for member in tar:
+            end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            key = _key(member)
+            if key == last:
+                found[-1] = (found[-1][0], end)
+            else:
+                found.append((member.offset, end))
+            last = key
+    return found
+
+
+def read_at(shard: Path, place: tuple[int, int]) -> Example:
+    """The clip in these bytes of a shard. Raises as `read` does."""
+    with open(shard, "rb") as file:
+        file.seek(place[0])
+        data = io.BytesIO(file.read(place[1] - place[0]))
+    with _tar(shard, data) as tar:
+        for name, content in _clips(tar):
+            return _example(shard, name, content)
+    raise _damaged(shard, f"there is no clip at byte {place[0]}")
+
+
+@contextmanager
+def _tar(shard: Path, data: io.BytesIO | None = None) -> Iterator[tarfile.TarFile]:
+    """The shard, or a part of it, open; errors of tar files become ValueErrors about the shard."""
+    try:
+        with tarfile.open(shard, fileobj=data) as tar:
+            yield tar
+    except (tarfile.TarError, EOFError) as error:
+        raise _damaged(shard, error) from error
+
+
+def _damaged(shard: Path, what: object) -> ValueError:
+    return ValueError(f"{shard}: expected a tar of clips, but {what}; delete it and render again")
 
 
 def files(path: str | Path) -> list[Path]:
@@ -226,7 +266,7 @@ def _clips(tar: tarfile.TarFile) -> Iterator[tuple[str, Files]]:
         stored = tar.extractfile(member)
         if stored is None:
             continue
-        name, _, extension = Path(member.name).name.partition(".")
+        name, extension = _key(member), Path(member.name).name.partition(".")[2]
         if name != key and content:
             yield key, content
             content = {}
@@ -234,6 +274,11 @@ def _clips(tar: tarfile.TarFile) -> Iterator[tuple[str, Files]]:
         content[extension] = stored.read()
     if content:
         yield key, content
+
+
+def _key(member: tarfile.TarInfo) -> str:
+    """What names the clip that a file belongs to."""
+    return Path(member.name).name.partition(".")[0]
 
 
 def _example(shard: Path, key: str, content: Files) -> Example:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,32 +27,73 @@ def records(path: str | Path, *, check: bool = False) -> Iterator[bytes]:
 
     Raises FileNotFoundError, or ValueError naming the file and the place where it is damaged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a TFRecord file, no such file; check the path")
-    end = os.path.getsize(path)
+    end = _size(path)
     with open(path, "rb") as file:
-        while head := file.read(12):
-            place = file.tell() - len(head)
-            if len(head) < 12 or _masked(crc32c(head[:8])) != struct.unpack("<I", head[8:])[0]:
-                raise ValueError(
-                    f"{path}: expected a TFRecord at byte {place}, found something else; "
-                    "the file is damaged or of another kind, copy it again"
-                )
-            (length,) = struct.unpack("<Q", head[:8])
-            if file.tell() + length + 4 > end:
-                raise ValueError(
-                    f"{path}: the record at byte {place} has {length} bytes, the file ends before; "
-                    "it is cut short, copy it again"
-                )
-            data = file.read(length)
-            (stored,) = struct.unpack("<I", file.read(4))
-            if check and _masked(crc32c(data)) != stored:
-                raise ValueError(
-                    f"{path}: the checksum of the record at byte {place} is wrong; "
-                    "the file is damaged, copy it again"
-                )
-            yield data
+        while (length := _length(file, path, end)) is not None:
+            yield _data(file, path, length, check)
+
+
+def places(path: str | Path) -> list[int]:
+    """Where the records of a file begin, in bytes, for `read_at`; their data is not read.
+
+    Raises as `records` does.
+    """
+    end, found = _size(path), []
+    with open(path, "rb") as file:
+        while (length := _length(file, path, end)) is not None:
+            found.append(file.tell() - 12)
+            file.seek(length + 4, os.SEEK_CUR)
+    return found
+
+
+def read_at(path: str | Path, place: int, *, check: bool = False) -> bytes:
+    """The record that begins at byte `place`. Raises as `records` does."""
+    end = _size(path)
+    with open(path, "rb") as file:
+        file.seek(place)
+        length = _length(file, path, end)
+        if length is None:
+            raise ValueError(f"{path}: expected a record at byte {place}, the file ends there")
+        return _data(file, path, length, check)
+
+
+def _size(path: str | Path) -> int:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: expected a TFRecord file, no such file; check the path")
+    return os.path.getsize(path)
+
+
+def _length(file: BinaryIO, path: str | Path, end: int) -> int | None:
+    """Of the data of the record that begins here, leaving the file at the data; None at the end."""
+    place = file.tell()
+    head = file.read(12)
+    if not head:
+        return None
+    if len(head) < 12 or _masked(crc32c(head[:8])) != struct.unpack("<I", head[8:])[0]:
+        raise ValueError(
+            f"{path}: expected a TFRecord at byte {place}, found something else; "
+            "the file is damaged or of another kind, copy it again"
+        )
+    length: int = struct.unpack("<Q", head[:8])[0]
+    if file.tell() + length + 4 > end:
+        raise ValueError(
+            f"{path}: the record at byte {place} has {length} bytes, the file ends before; "
+            "it is cut short, copy it again"
+        )
+    return length
+
+
+def _data(file: BinaryIO, path: str | Path, length: int, check: bool) -> bytes:
+    """The data of the record the file stands in, leaving the file after it."""
+    place = file.tell() - 12
+    data = file.read(length)
+    (stored,) = struct.unpack("<I", file.read(4))
+    if check and _masked(crc32c(data)) != stored:
+        raise ValueError(
+            f"{path}: the checksum of the record at byte {place} is wrong; "
+            "the file is damaged, copy it again"
+        )
+    return data
 
 
 def parse(record: bytes, wanted: Collection[str]) -> dict[str, Feature]:

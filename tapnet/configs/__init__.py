@@ -1,0 +1,1 @@
+"""Trainings that are ready to run: `python tapnet/experiment.py --config FILE[:VARIANT]`."""

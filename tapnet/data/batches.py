@@ -1,0 +1,165 @@
+"""Training batches: step s shows clips s * size to (s + 1) * size - 1 of a source, always the same.
+
+for batch in batches(Shards("clips"), 8, start=1200, workers=4): ...
+
+However many processes train and however many prepare clips, a step shows the same clips; a resumed
+training goes on with the clip after the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from tapnet.data.augment import Augment, augment
+from tapnet.data.sources import Source
+from tapnet.structs import Example, check_shapes
+
+_AUGMENTING = 2  # tells random numbers for augmenting from those for other purposes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of equal shapes with points to track, and the truth; raster pixels."""
+
+    video: Tensor  # [B, T, H, W, 3] uint8
+    query_points: Tensor  # [B, N, 3] (t, y, x) float32
+    target_points: Tensor  # [B, N, T, 2] (x, y) float32
+    occluded: Tensor  # [B, N, T] bool
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            video=(self.video, "B T H W 3"),
+            query_points=(self.query_points, "B N 3"),
+            target_points=(self.target_points, "B N T 2"),
+            occluded=(self.occluded, "B N T"),
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the videos."""
+        return self.video.shape[2], self.video.shape[3]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; the copy from pinned memory goes on while the caller does."""
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def pin_memory(self) -> Batch:
+        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
+
+def stack(examples: Sequence[Example]) -> Batch:
+    """The examples side by side. Raises ValueError when their shapes differ."""
+    shapes = {(e.video.shape, e.target_points.shape) for e in examples}
+    if len(shapes) > 1:
+        described = "; ".join(f"video {list(v)}, points {list(p)}" for v, p in sorted(shapes))
+        raise ValueError(
+            f"expected clips of one shape in a batch, got {described}; set an augmentation with "
+            "the size, frames and points wanted, or a batch of 1"
+        )
+    return Batch(
+        torch.from_numpy(np.stack([e.video for e in examples])),
+        torch.from_numpy(np.stack([e.query_points for e in examples]).astype(np.float32)),
+        torch.from_numpy(np.stack([e.target_points for e in examples]).astype(np.float32)),
+        torch.from_numpy(np.stack([e.occluded for e in examples]).astype(bool)),
+    )
+
+
+def batches(
+    source: Source,
+    size: int,
+    *,
+    augmentation: Augment | None = None,
+    seed: int = 0,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    parts: int = 1,
+    workers: int = 0,
+    prefetch: int = 2,
+    pin: bool = False,
+) -> Iterator[Batch]:
+    """The batches of one process, from step `start` on, without end.
+
+    A step's `size` clips are shared by `world` processes, and each one's share comes in `parts`
+    batches. `augmentation` changes clip i by random numbers that
+    depend on the seed and on i alone. `workers` processes prepare clips (0 = this one) and each
+    keeps `prefetch` batches ready; `pin` puts them where a GPU copies from quickly.
+    Raises ValueError and OSError as the source does, also from within a worker.
+    """
+    if size < 1 or size % (world * parts):
+        raise ValueError(
+            f"batch: expected a multiple of {world} processes x {parts} parts, got {size} clips"
+        )
+    loader: DataLoader[Any] = DataLoader(
+        _Augmented(source, augmentation, seed),
+        batch_sampler=_Order(size, start, rank, world, parts),
+        collate_fn=_stack_or_error,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        worker_init_fn=_one_thread,
+        pin_memory=pin,
+    )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
+
+
+class _Augmented(Dataset[Any]):
+    """Clips by index; one that cannot be had is its error, which then crosses processes whole."""
+
+    def __init__(self, source: Source, settings: Augment | None, seed: int) -> None:
+        self._source, self._settings, self._seed = source, settings, seed
+
+    def __getitem__(self, index: int) -> Example | ValueError | OSError:
+        try:
+            example = self._source.example(index)
+            if self._settings is None:
+                return example
+            random = np.random.default_rng([self._seed, _AUGMENTING, index])
+            return augment(example, self._settings, random)
+        except (ValueError, OSError) as error:
+            return error
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Which clips each batch of this process has."""
+
+    size: int
+    start: int
+    rank: int
+    world: int
+    parts: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share = self.size // (self.world * self.parts)
+        step = self.start
+        while True:
+            for part in range(self.parts):
+                first = step * self.size + (part * self.world + self.rank) * share
+                yield list(range(first, first + share))
+            step += 1
+
+
+def _stack_or_error(examples: Sequence[Example | Exception]) -> Batch | Exception:
+    for example in examples:
+        if isinstance(example, Exception):
+            return example
+    try:
+        return stack([example for example in examples if isinstance(example, Example)])
+    except ValueError as error:
+        return error
+
+
+def _one_thread(worker: int) -> None:
+    """The processes share the cores; threads in each would only wait for one another."""
+    cv2.setNumThreads(1)

@@ -1,0 +1,47 @@
+"""What a face says when something goes wrong: one line for users' errors, a traceback for bugs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Does `work`; 0, 2 for what the user got wrong (one line on stderr), 130 for Ctrl-C.
+
+    A bug shows its traceback, and TAPNET_DEBUG=1 shows it for every error.
+    """
+    try:
+        work()
+    except SystemExit as end:  # --help, or arguments that cannot be understood
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("TAPNET_DEBUG") or not _is_told_to_users(error):
+            raise
+        print(f"tapnet: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _is_told_to_users(error: Exception) -> bool:
+    """Whether the system, or a `raise` statement of this package, made the error: not a bug."""
+    if isinstance(error, OSError):
+        return True
+    origin = traceback.extract_tb(error.__traceback__)[-1]
+    ours = Path(__file__).parent in Path(origin.filename).parents
+    return ours and (origin.line or "").startswith("raise")
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror == os.strerror(errno.ENOSPC):
+        return "no space left on the disk; free some, or choose another folder with --out"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system says'}: {error.strerror}"
+    return " ".join(str(error).split())
