@@ -10,15 +10,16 @@ R. A. Fisher's randomisation test for paired samples, 1935.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-DRAWS = 10_000
+DRAWS = 2000
 LEVEL = 0.95
 _EXACT = 13  # videos up to which all 2^V sign flips are tried
-_CHUNK = 1000  # draws at a time
+_CHUNK = 1000  # swaps at a time
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,7 @@ def interval(sums: Sums, draws: int = DRAWS, seed: int = 0) -> Interval:
     kept = sums.take(sums.judged)
     if len(kept.part) < 2:
         return Interval(float("nan"), float("nan"))
-    drawn = np.concatenate([kept.value(w) for w in _weights(len(kept.part), draws, seed)])
-    tail = 50 * (1 - LEVEL)
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-    return Interval(float(low), float(high))
+    return _between(kept.value(resamples(len(kept.part), draws, seed)))
 
 
 @dataclass(frozen=True)
@@ -115,10 +113,8 @@ def compare(a: Sums, b: Sums, draws: int = DRAWS, seed: int = 0) -> Comparison:
         return Comparison(0, nan, Interval(nan, nan), nan, 0, 0)
     difference = float(a.value() - b.value())
     lead = _alone(a) - _alone(b)
-    drawn = [a.value(w) - b.value(w) for w in _weights(count, draws, seed)]
-    tail = 50 * (1 - LEVEL)
-    low, high = np.nanpercentile(np.concatenate(drawn), [tail, 100 - tail])
-    ends = Interval(float(low), float(high)) if count > 1 else Interval(nan, nan)
+    weights = resamples(count, draws, seed)
+    ends = _between(a.value(weights) - b.value(weights)) if count > 1 else Interval(nan, nan)
     p_value = _flip_test(a, b, abs(difference), draws, seed)
     better, worse = int((lead > 0).sum()), int((lead < 0).sum())
     return Comparison(count, difference, ends, p_value, better, worse)
@@ -129,12 +125,20 @@ def _alone(sums: Sums) -> np.ndarray:
     return sums.value(np.eye(len(sums.part)))
 
 
-def _weights(videos: int, draws: int, seed: int) -> list[np.ndarray]:
-    """[draws, V] in chunks: how often each video is drawn."""
-    generator = np.random.default_rng(seed)
+@functools.lru_cache(maxsize=4)
+def resamples(videos: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """[draws, V] how often each video is in a sample of as many, drawn with replacement."""
     chances = np.full(videos, 1 / videos)
-    sizes = [min(_CHUNK, draws - i) for i in range(0, draws, _CHUNK)]
-    return [generator.multinomial(videos, chances, size).astype(float) for size in sizes]
+    drawn = np.random.default_rng(seed).multinomial(videos, chances, draws).astype(float)
+    drawn.flags.writeable = False  # it is shared
+    return drawn
+
+
+def _between(drawn: np.ndarray) -> Interval:
+    """What holds `LEVEL` of the numbers drawn, as much left out below as above."""
+    tail = 50 * (1 - LEVEL)
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    return Interval(float(low), float(high))
 
 
 def _flip_test(a: Sums, b: Sums, found: float, draws: int, seed: int) -> float:
