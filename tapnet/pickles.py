@@ -5,30 +5,40 @@ makes numpy follow pointers of the file's choosing. So nothing real is handed to
 asks for numpy it gets the stand-ins below, which take numbers and bytes and check them, and the
 arrays are made from those afterwards. Objects of the libraries that published checkpoints come from
 become inert notes of what was said about them. Everything else is an error.
+
+A pickle can be many times larger than memory: with `lazy`, long bytes stay in the file, as `Stored`
+and `StoredArray`, until they are asked for.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 import numpy as np
 
+from tapnet.stored import Stored, StoredArray
+
 _KINDS = "biufcSUO"  # booleans, numbers, bytes, text; objects only as lists of other values here
+_LONG = 4096  # bytes; what is shorter is read at once
 _INERT = ("haiku", "jax", "jaxlib", "optax", "chex", "flax")  # never imported, only noted
 
 
-def load_pickle(path: str | Path) -> Any:
+def load_pickle(path: str | Path, *, lazy: bool = False) -> Any:
     """The content of a pickle of plain containers and numpy arrays; nothing in it is run.
 
-    Raises FileNotFoundError, or ValueError naming the file when it is no pickle, is cut short, or
-    asks for anything but arrays and plain containers.
+    With `lazy`, bytes of 4 kB and more are `Stored` and arrays of them `StoredArray`. Raises
+    FileNotFoundError, or ValueError naming the file when it is no pickle, is cut short, or asks for
+    anything but arrays and plain containers.
     """
-    with open(_existing(path), "rb") as file:
-        return _unpickle(file, str(path))
+    path = _existing(path)
+    with open(path, "rb") as file:
+        return _unpickle(file, str(path), path if lazy else None)
 
 
 def load_npy_object(path: str | Path) -> Any:
@@ -37,19 +47,41 @@ def load_npy_object(path: str | Path) -> Any:
     Plain arrays are returned as they are. Errors as `load_pickle`.
     """
     with open(_existing(path), "rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(file)
-            if not dtype.hasobject:
-                file.seek(0)
-                return np.load(file, allow_pickle=False)
-        except (ValueError, KeyError, EOFError, MemoryError) as error:
-            raise ValueError(f"{path}: expected a .npy file, but {error}") from error
-        content = _unpickle(file, str(path))
+        return _npy(file, str(path))
+
+
+def load_npz(path: str | Path) -> dict[str, Any]:
+    """The arrays of an `.npz` file, arrays of objects read by `load_pickle`'s rules.
+
+    Errors as `load_pickle`.
+    """
+    path = _existing(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            found = {}
+            for name in names:
+                with archive.open(name) as file:
+                    found[name.removesuffix(".npy")] = _npy(file, f"{path}, {name}")
+            return found
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise ValueError(f"{path}: expected an .npz file, but {error}") from error
+
+
+def _npy(file: IO[bytes], name: str) -> Any:
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read_header(file)
+        if not dtype.hasobject:
+            file.seek(0)
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, KeyError, EOFError, MemoryError) as error:
+        raise ValueError(f"{name}: expected a .npy file, but {error}") from error
+    content = _unpickle(file, name)
     return content.item() if isinstance(content, np.ndarray) and shape == () else content
 
 
@@ -60,9 +92,9 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _unpickle(file: BinaryIO, name: str) -> Any:
+def _unpickle(file: IO[bytes], name: str, lazy: Path | None = None) -> Any:
     try:
-        return _real(_Reader(file).load(), {})
+        return _real(_Reader(file, lazy).load(), {})
     except Exception as error:  # a damaged program can fail in any way; it only ever fails
         why = str(error) or repr(error)
         raise ValueError(f"{name}: not a readable pickle of arrays: {why}") from error
@@ -96,15 +128,20 @@ class _Array:
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = (0,)
         self.order: Any = "C"
-        self.values: Any = np.zeros(0)  # an array, or a list of objects
+        self.values: Any = np.zeros(0)  # an array, one still in its file, or a list of objects
 
     def set_state(self, state: Any) -> None:
         _, shape, dtype, fortran, raw = state
         self.shape, self.order = tuple(int(n) for n in shape), "F" if fortran else "C"
         is_list = dtype.dtype.kind == "O"
-        self.values = list(raw) if is_list and isinstance(raw, list) else dtype.read(raw)
+        if isinstance(raw, Stored) and not is_list:
+            self.values = StoredArray(raw, dtype.dtype, self.shape, self.order)
+        else:
+            self.values = list(raw) if is_list and isinstance(raw, list) else dtype.read(raw)
 
-    def real(self, memo: dict[int, Any]) -> np.ndarray:
+    def real(self, memo: dict[int, Any]) -> np.ndarray | StoredArray:
+        if isinstance(self.values, StoredArray):
+            return self.values
         if isinstance(self.values, np.ndarray):
             return self.values.reshape(self.shape, order=self.order)
         array = np.empty(len(self.values), object)
@@ -138,7 +175,9 @@ def _scalar(dtype: _DType, raw: Any) -> Any:
     return dtype.read(raw)[0]
 
 
-def _from_buffer(raw: Any, dtype: _DType, shape: Any, order: str) -> np.ndarray:
+def _from_buffer(raw: Any, dtype: _DType, shape: Any, order: str) -> np.ndarray | StoredArray:
+    if isinstance(raw, Stored) and dtype.dtype.kind != "O":
+        return StoredArray(raw, dtype.dtype, tuple(int(n) for n in shape), order)
     return dtype.read(raw).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -194,6 +233,11 @@ _InPython: Any = pickle._Unpickler  # its steps can be changed
 class _Reader(_InPython):
     dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
 
+    def __init__(self, file: IO[bytes], lazy: Path | None) -> None:
+        """`lazy` is the path of `file` if long bytes are to stay there."""
+        super().__init__(file)
+        self._file, self._lazy = file, lazy
+
     def find_class(self, module: str, name: str) -> Any:
         stand_in = _STAND_INS.get((module.replace("numpy.core", "numpy._core"), name))
         if stand_in is not None:
@@ -209,6 +253,26 @@ class _Reader(_InPython):
         if function not in _STAND_INS.values() and not isinstance(function, _Library):
             raise pickle.UnpicklingError("this pickle calls something that is no array")
         return function(*arguments)
+
+    def load_frame(self) -> None:
+        """A frame only says how much to read ahead, which would hide where in the file we are."""
+        self.read(8)
+
+    def load_binbytes(self) -> None:
+        self._append_bytes(int.from_bytes(self.read(4), "little"))
+
+    def load_binbytes8(self) -> None:
+        self._append_bytes(int.from_bytes(self.read(8), "little"))
+
+    def _append_bytes(self, length: int) -> None:
+        if self._lazy is None or length < _LONG:
+            self.append(self.read(length))
+            return
+        start = self._file.tell()
+        if start + length > os.fstat(self._file.fileno()).st_size:
+            raise pickle.UnpicklingError("pickle data was truncated")
+        self._file.seek(length, os.SEEK_CUR)
+        self.append(Stored(self._lazy, start, length))
 
     def load_reduce(self) -> None:
         arguments = self.stack.pop()
@@ -227,6 +291,10 @@ class _Reader(_InPython):
     def refuse(self) -> NoReturn:
         raise pickle.UnpicklingError("this pickle makes objects that are no arrays")
 
+    dispatch[pickle.FRAME[0]] = load_frame
+    dispatch[pickle.BINBYTES[0]] = load_binbytes
+    for opcode in (pickle.BINBYTES8, pickle.BYTEARRAY8):
+        dispatch[opcode[0]] = load_binbytes8
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.BUILD[0]] = load_build

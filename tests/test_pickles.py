@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tapnet.pickles import load_npy_object, load_pickle
+from tapnet.pickles import load_npy_object, load_npz, load_pickle
+from tapnet.stored import Stored, StoredArray
 
 CONTENT = {
     "video": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
@@ -69,6 +70,63 @@ def test_object_and_plain_npy_files_are_read(tmp_path: Path) -> None:
     assert_same(load_npy_object(tmp_path / "tree.npy"), CONTENT)
     np.save(tmp_path / "plain.npy", CONTENT["points"])
     assert_same(load_npy_object(tmp_path / "plain.npy"), CONTENT["points"])
+
+
+LONG = {
+    "raw": np.random.default_rng(0).integers(0, 256, (5, 40, 30, 3), np.uint8),
+    "jpegs": [bytes([i]) * 5000 for i in range(3)],
+    "padded": np.array([bytes([i]) * 5000 for i in (1, 2)]),
+    "objects": np.array([b"a" * 9000, b"b" * 10], dtype=object),
+    "fortran": np.asfortranarray(np.arange(2000.0).reshape(40, 50)),
+    "short": np.arange(3),
+}
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_long_bytes_stay_in_the_file_until_they_are_asked_for(
+    protocol: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(pickle.dumps(LONG, protocol=protocol))
+    found = load_pickle(path, lazy=True)
+    for name in ("raw", "padded", "fortran"):
+        assert isinstance(found[name], StoredArray)
+        assert (found[name].shape, len(found[name])) == (LONG[name].shape, len(LONG[name]))
+        np.testing.assert_array_equal(np.asarray(found[name]), LONG[name])
+        np.testing.assert_array_equal(list(found[name]), LONG[name])
+    assert all(isinstance(jpeg, Stored) for jpeg in found["jpegs"])
+    assert [bytes(jpeg) for jpeg in found["jpegs"]] == LONG["jpegs"]
+    assert isinstance(found["objects"][0], Stored)
+    assert found["objects"][1] == b"b" * 10
+    np.testing.assert_array_equal(found["short"], LONG["short"])
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match=r"data\.pkl: not a readable pickle"):
+        load_pickle(path, lazy=True)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(pickle.dumps(LONG["raw"], protocol=4))
+    found = load_pickle(path, lazy=True)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"data\.pkl: the file was changed while"):
+        found.read()
+
+
+def test_objects_in_an_npz_are_read_by_the_same_rules(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    frames = np.array([b"a" * 9, b"b"], dtype=object)
+    np.savez(path, frames=frames, tracks=np.arange(6.0).reshape(2, 3))
+    found = load_npz(path)
+    assert list(found["frames"]) == list(frames)
+    np.testing.assert_array_equal(found["tracks"], np.arange(6.0).reshape(2, 3))
+    np.savez(path, frames=np.array([Touch(tmp_path / "ran")], dtype=object))
+    with pytest.raises(ValueError, match=r"data\.npz, frames\.npy: not a readable pickle"):
+        load_npz(path)
+    assert not (tmp_path / "ran").exists()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"data\.npz: expected an \.npz file"):
+        load_npz(path)
 
 
 def op(*parts: bytes) -> bytes:

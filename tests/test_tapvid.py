@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,31 @@ def test_every_layout_gives_the_same_examples(tmp_path: Path) -> None:
     assert [clip.name for clip in tapvid.read(paths[1])] == ["stacking-0000", "stacking-0001"]
     shards = [clip.name for clip in tapvid.read(folder)]
     assert shards == ["0000_of_0002-0000", "0001_of_0002-0000"]
+
+
+def test_byte_strings_as_numpy_pads_them_are_frames(tmp_path: Path) -> None:
+    """The official tool stores np.array([jpeg, jpeg, ...]): strings of one length."""
+    rng = np.random.default_rng(2)
+    frames = rng.integers(0, 255, (T, 40, 50, 3), np.uint8)
+    clip = a_clip(video=np.array([png(frame) for frame in frames]))
+    assert clip["video"].dtype.kind == "S"
+    (found,) = tapvid.read(put(tmp_path / "0000_of_0001.pkl", [clip]))
+    np.testing.assert_array_equal(found.video(), frames)
+
+
+def test_reading_takes_the_memory_of_one_clip_whatever_the_size_of_the_file(
+    tmp_path: Path,
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (T, 100, 200, 3), np.uint8)
+    clip = a_clip(video=frames)
+    path = put(tmp_path / "a.pkl", [a_clip(video=frames.copy()) for _ in range(30)])
+    list(tapvid.read(path))  # imports are not counted
+    tracemalloc.start()
+    for found in tapvid.read(path):
+        np.testing.assert_array_equal(found.video()[-1], clip["video"][-1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert frames.nbytes < peak < 3 * frames.nbytes < path.stat().st_size / 5
 
 
 def test_strided_asks_again_and_says_of_which_track(tmp_path: Path) -> None:
@@ -144,6 +170,7 @@ def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
         ([a_clip(video=np.zeros((T, H, W)))], r"video: expected uint8 \[T, H, W, 3\].*got ndarray"),
         ([a_clip(video=np.zeros((T, H, W), np.uint8))], r"got uint8 \[7, 6, 10\]"),
         ([a_clip(video=[])], "video: expected"),
+        ([a_clip(video=np.array([[b"x" * 5000]]))], r"video: expected .*got \|S5000 \[1, 1\]"),
         ([a_clip(points=np.zeros((3, T - 1, 2)))], r"points: expected \[N 7 2\], got \[3, 6, 2\]"),
         ([a_clip(points=np.full((3, T, 2), 40.0))], "shares of .*up to 40; divide pixels"),
         ([a_clip(occluded=np.zeros((2, T), bool))], r"occluded: expected \[3 7\], got \[2, 7\]"),

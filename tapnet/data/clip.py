@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from tapnet import queries
 from tapnet.metrics import QueryMode
+from tapnet.stored import StoredArray
 from tapnet.structs import Example
 
 
 class Frames(Protocol):
-    """Frames that are decoded when they are asked for; a `tapnet.video.Video` is one."""
+    """Frames, each [H, W, 3] uint8 or an encoded image.
+
+    Arrays [T, H, W, 3], lists of images, and every `tapnet.video.Video` are such.
+    """
 
     def __len__(self) -> int:
         """Number of frames."""
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """[H, W, 3] uint8, one after the other. ValueError names the file that is damaged."""
-
-    def read(self) -> np.ndarray:
-        """[T, H, W, 3] uint8. ValueError names the file that is damaged."""
+    def __iter__(self) -> Iterator[Any]:
+        """One after the other, read when it is taken."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Clip:
     """One labelled video, its frames still as they are stored."""
 
     name: str
-    frames: np.ndarray | Sequence[bytes] | Frames  # [T, H, W, 3] uint8, T encoded images, or later
+    frames: Frames
     points: np.ndarray  # [N, T, 2] (x, y) as shares of (width, height)
     occluded: np.ndarray  # [N, T] bool
     annotated: np.ndarray | None = None  # [N, T] bool; None = all
@@ -52,7 +53,7 @@ class Clip:
         shape: tuple[int, ...] = ()
         for t, frame in enumerate(self.frames):
             where = f"{self.source}, frame {t}"
-            image = _decode(frame, where) if isinstance(frame, bytes) else frame
+            image = frame if isinstance(frame, np.ndarray) else _decode(bytes(frame), where)
             shape = shape or image.shape
             if image.shape != shape:
                 raise ValueError(
@@ -63,10 +64,8 @@ class Clip:
 
     def video(self) -> np.ndarray:
         """[T, H, W, 3] uint8, decoded now. ValueError names the file and the damaged frame."""
-        if isinstance(self.frames, np.ndarray) and self.frames.dtype == np.uint8:
-            return self.frames
-        if not isinstance(self.frames, np.ndarray | Sequence):
-            return self.frames.read()
+        if isinstance(self.frames, np.ndarray | StoredArray) and self.frames.dtype == np.uint8:
+            return np.asarray(self.frames)
         images = self.images()
         first = next(images)
         out = np.empty((len(self), *first.shape), np.uint8)

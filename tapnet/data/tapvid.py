@@ -27,6 +27,7 @@ from tapnet.data.clip import Clip, Dataset
 from tapnet.files import replacing
 from tapnet.metrics import QueryMode
 from tapnet.pickles import load_pickle
+from tapnet.stored import Stored, StoredArray
 from tapnet.structs import Example
 
 __all__ = ["Clip", "TapVid", "examples", "files", "read", "write"]
@@ -74,14 +75,15 @@ def files(path: str | Path) -> list[Path]:
 
 
 def read(path: str | Path) -> Iterator[Clip]:
-    """The clips of a pickle, or of a folder of them, one file in memory at a time.
+    """The clips of a pickle, or of a folder of them; frames stay in the file until they are asked
+    for, so that a set of any size takes the memory of one clip.
 
     Clips of a list are named by file and place: `0003_of_0010-0017`. Raises FileNotFoundError, or
     ValueError naming the file, the clip, what was expected and what came.
     """
     seen: set[str] = set()
     for file in files(path):
-        for name, content in _named(file, load_pickle(file)):
+        for name, content in _named(file, load_pickle(file, lazy=True)):
             if name in seen:
                 raise ValueError(f"{file}: expected clips of different names, got {name!r} twice")
             seen.add(name)
@@ -165,12 +167,16 @@ def _clip(name: str, content: Any, source: str) -> Clip:
 
 
 def _check_frames(frames: Any, source: str) -> None:
-    if isinstance(frames, np.ndarray) and frames.dtype == np.uint8:
-        if frames.ndim == 4 and frames.shape[-1] == 3:
+    if isinstance(frames, np.ndarray | StoredArray) and frames.dtype == np.uint8:
+        if len(frames.shape) == 4 and frames.shape[-1] == 3:
             return
         came = f"uint8 {list(frames.shape)}"
+    elif isinstance(frames, StoredArray):  # byte strings of one length, as numpy stores them
+        if frames.dtype.kind == "S" and len(frames.shape) == 1:
+            return
+        came = f"{frames.dtype} {list(frames.shape)}"
     elif isinstance(frames, np.ndarray | list | tuple) and len(frames):
-        if all(isinstance(frame, bytes) for frame in frames):
+        if all(isinstance(frame, bytes | Stored) for frame in frames):
             return
         came = f"{type(frames).__name__} of {type(frames[0]).__name__}"
     else:
