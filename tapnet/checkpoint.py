@@ -25,9 +25,21 @@ from tapnet.models import MODELS, build
 from tapnet.models.published import translate
 from tapnet.pickles import load_npy_object
 
+WEIGHTS = Path(__file__).parent / "weights"
 
-def save(path: str | Path, model: nn.Module, **notes: str) -> None:
-    """Write a model with its name, settings and notes to `path` (.safetensors), atomically."""
+
+def shipped() -> dict[str, Path]:
+    """The weights inside the package: name -> file. weights/manifest.json says how each was made."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def save(
+    path: str | Path, model: nn.Module, dtype: torch.dtype | None = None, **notes: str
+) -> None:
+    """Write a model with its name, settings and notes to `path` (.safetensors), atomically.
+
+    `dtype` is what its numbers are stored as (float16 halves the file); None = as they are.
+    """
     from safetensors.torch import save_file
 
     about = {
@@ -36,7 +48,10 @@ def save(path: str | Path, model: nn.Module, **notes: str) -> None:
         "tapnet": tapnet.__version__,
         **notes,
     }
-    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    weights = {
+        name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous().cpu()
+        for name, value in model.state_dict().items()
+    }
     with replacing(path) as temporary:
         save_file(weights, temporary, metadata=about)
 

@@ -56,17 +56,20 @@ def load(
 
 def choices() -> list[str]:
     """The names that `load` knows without a file of weights."""
+    from tapnet import checkpoint
     from tapnet.baselines import BASELINES
 
-    return sorted(BASELINES)
+    return [*checkpoint.shipped(), *sorted(BASELINES)]
 
 
 def _build(name: str | Path) -> tuple[Any, str]:
     """The model that `name` means, and what to call it."""
-    from tapnet import baselines, models
+    from tapnet import baselines, checkpoint, models
 
     if name in baselines.BASELINES:
         return baselines.BASELINES[str(name)](), str(name)
+    if name in (shipped := checkpoint.shipped()):
+        return checkpoint.load(shipped[str(name)]), str(name)
     if name in models.MODELS:
         raise ValueError(
             f"model {str(name)!r} has no weights in this version; give the path to published "

@@ -37,7 +37,7 @@ class TapliteSettings:
     fine: int = 48  # channels at stride 4
     coarse: int = 96  # channels at stride 8
     hidden: int = 128  # numbers a point carries through time
-    iterations: int = 2
+    iterations: int = 3
     resolution: tuple[int, int] = (256, 256)  # videos are best resized to it
     frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
@@ -158,6 +158,7 @@ class Taplite(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder = Pyramid(settings.fine, settings.coarse)
+        self.encoder.to(memory_format=torch.channels_last)  # twice as fast on CPUs
         self.begin = nn.Linear(settings.coarse, settings.hidden)
         self.search = Search(settings.hidden)
         self.correct = Correct(settings.hidden)
@@ -260,7 +261,9 @@ class Taplite(nn.Module):
         both = torch.cat([points.asked_fine, points.lately_fine], dim=1)
         fine = _against(grids.fine, frame, xy / FINE, both)
         coarse = _against(grids.coarse, frame, xy / COARSE, points.asked_coarse)
-        return torch.cat([fine, coarse], dim=1)
+        fine = fine.unflatten(1, (-1, 2 * PATCH))  # only differences between places tell where
+        fine = (8 * (fine - fine.mean(1, keepdim=True))).flatten(1)
+        return torch.cat([fine, 2 * coarse], dim=1)
 
     def _after(
         self, grids: Grids, frame: Tensor, points: Points, guess: Guess, hidden: Tensor
@@ -429,32 +432,30 @@ def _losses(
 ) -> dict[str, Tensor]:
     """The terms [M] of one frame; truth [M, 2], the others [M]."""
     search = _cross_entropy(heat, truth / COARSE) * visible
-    position = 0.05 * _distance(guesses[0].xy, truth) * weight
+    position = 0.2 * _distance(guesses[0].xy, truth)
     occlusion = torch.zeros_like(search)
     uncertainty = torch.zeros_like(search)
     share = 1.0
     for guess in reversed(guesses[1:]):
-        position = position + share * 0.1 * _distance(guess.xy, truth) * weight
+        position = position + share * 0.5 * _distance(guess.xy, truth)
         target = hidden.to(guess.occlusion.dtype)
         bce = F.binary_cross_entropy_with_logits
         occlusion = occlusion + share * bce(guess.occlusion, target, reduction="none")
         far = ((guess.xy.detach() - truth).square().sum(-1) > 64).to(target.dtype)
         unsure = bce(guess.expected_dist, far, reduction="none") * ~hidden
         uncertainty = uncertainty + share * unsure
-        share *= 0.5
+        share *= 0.6
     return {
         "search": 0.2 * search,
-        "position": position,
+        "position": position * weight,
         "occlusion": occlusion,
         "uncertainty": uncertainty,
     }
 
 
 def _distance(xy: Tensor, truth: Tensor) -> Tensor:
-    """[M] pixels, quadratic below one and growing slowly beyond sixteen."""
-    away = ((xy - truth).square().sum(-1) + 1e-6).sqrt()
-    near = torch.where(away < 1, away.square() / 2, away - 0.5)
-    return torch.where(near < 16, near, 16 * (1 + (near.clamp_min(1e-3) / 16).log()))
+    """[M] log(1 + pixels): a halved error counts alike near and far, as in delta_avg."""
+    return ((xy - truth).square().sum(-1) + 1e-4).sqrt().log1p()
 
 
 def _cross_entropy(heat: Tensor, place: Tensor) -> Tensor:
