@@ -26,7 +26,7 @@ from tapnet.data.augment import Augment
 class Data:
     """The clips to train on. Clip i depends on the seed and on i alone."""
 
-    shards: Path | None = None  # a folder made by `tapnet scenes render`
+    shards: tuple[Path, ...] = ()  # folders made by `tapnet scenes render`
     kubric: Path | None = None  # a folder of MOVi-E or MOVi-F TFRecords, panning or not
     # Without either, scenes are rendered while training, by the next three settings.
     preset: Literal["default", "wild"] = "default"  # mix of scenes
@@ -41,13 +41,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Optim:
-    """AdamW on a linear warm-up and a cosine to zero. SPEC 10.2."""
+    """AdamW on a linear warm-up, perhaps a plateau, and a cosine to zero. SPEC 10.2."""
 
     lr: float = 1e-3  # the highest learning rate
     warmup: int = 1000  # steps from zero to it
+    hold: float = 0.0  # share of the steps after the warm-up that stay at it before the cosine
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
-    lr_scale: dict[str, float] = field(default_factory=dict)  # name prefix -> factor; 0 freezes
+    lr_scale: dict[str, float] = field(default_factory=dict)  # module -> factor; 0 freezes it
     clip_norm: float = 0.0  # longest gradient; longer ones are shortened to it; 0 = as they are
     batch: int = 8  # clips a step, over all processes
     accumulate: int = 1  # parts of a batch computed one after another, for less memory
@@ -136,7 +137,7 @@ def _split(config: str) -> tuple[Path, str]:
 
 
 def _returns_run(made: Any) -> bool:
-    if not inspect.isfunction(made):
+    if not inspect.isfunction(made) or inspect.signature(made).parameters:
         return False
     return made.__annotations__.get("return") in ("Run", Run) or made.__name__ == "get_config"
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import logging
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from tapnet.train import Status
@@ -34,22 +35,47 @@ def run(argv: Sequence[str]) -> None:
     if known.config is None:
         raise ValueError("expected --config FILE, such as tapnet/configs/tapnet_config.py")
     from tapnet import config
-    from tapnet.train import train
+    from tapnet.train import train as train_run
 
     chosen = config.override(config.read(known.config), settings)
     with _telling() as tell:
-        train(chosen, known.mode, tell)
+        train_run(chosen, known.mode, tell)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("tapnet train", add_help=False, allow_abbrev=False)
+def train() -> None:
+    """Train a model as a config file says, or go on with a run that was stopped.
+
+    For example:
+      tapnet train --config tapnet/configs/tapnet_config.py:smoke
+      tapnet train --config tapnet/configs/tapir_config.py --optim.lr 5e-4 --budget 12h
+      tapnet train --config tapnet/configs/tapnet_config.py --mode eval
+
+    Settings of the config are changed by their names; `--config FILE --help` lists them.
+    """
+    run(["--help"])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        "tapnet train",
+        usage="tapnet train --config FILE[:VARIANT] [--mode MODE] [settings]",
+        description=inspect.getdoc(train),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
     parser.add_argument("-h", "--help", action="store_true", help="with --config: all its settings")
     parser.add_argument("--config", metavar="FILE[:VARIANT]", help="a Python file that gives a Run")
     parser.add_argument(
         "--mode",
         choices=["train", "eval", "train_and_eval"],
         default="train_and_eval",
-        help="eval judges the weights of a run and trains nothing",
+        help="eval judges the weights of a run and trains nothing (default: train_and_eval)",
     )
     return parser
 

@@ -1,6 +1,6 @@
 """Training batches: step s shows clips s * size to (s + 1) * size - 1 of a source, always the same.
 
-for batch in batches(Shards("clips"), 8, start=1200, workers=4): ...
+for batch in batches(Shards(["clips"]), 8, start=1200, workers=4): ...
 
 However many processes train and however many prepare clips, a step shows the same clips; a resumed
 training goes on with the clip after the last.
@@ -23,6 +23,8 @@ from tapnet.data.sources import Source
 from tapnet.structs import Example, check_shapes
 
 _AUGMENTING = 2  # tells random numbers for augmenting from those for other purposes
+_ATTEMPTS = 8  # clips tried in a row for the place of one that no augmentation fits
+_FAR = 10**9  # from a clip to those tried in its place: no training comes so far
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,22 @@ class _Augmented(Dataset[Any]):
     def __getitem__(self, index: int) -> Example | ValueError | OSError:
         try:
             example = self._source.example(index)
-            if self._settings is None:
-                return example
-            random = np.random.default_rng([self._seed, _AUGMENTING, index])
-            return augment(example, self._settings, random)
+            return example if self._settings is None else self._changed(example, index)
         except (ValueError, OSError) as error:
             return error
+
+    def _changed(self, example: Example, index: int) -> Example:
+        """The clip augmented; one that cannot be is replaced by one that follows much later."""
+        assert self._settings is not None
+        for attempt in range(_ATTEMPTS):
+            random = np.random.default_rng([self._seed, _AUGMENTING, index, attempt])
+            try:
+                return augment(example, self._settings, random)
+            except ValueError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                example = self._source.example(index + (attempt + 1) * _FAR)
+        raise AssertionError
 
 
 @dataclass(frozen=True)

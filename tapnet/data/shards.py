@@ -76,7 +76,7 @@ def write(
         try:
             with replacing(path) as temporary, tarfile.open(temporary, "w") as tar:
                 for _ in clips:
-                    _add(tar, next(encoded))
+                    add(tar, next(encoded))
                     done += 1
                     if progress:
                         progress(done, count)
@@ -208,7 +208,7 @@ def _jpeg(frame: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _add(tar: tarfile.TarFile, content: Files) -> None:
+def add(tar: tarfile.TarFile, content: Files) -> None:
     """With no time and no owner, so that equal clips give equal bytes."""
     for name, data in content.items():
         info = tarfile.TarInfo(name)

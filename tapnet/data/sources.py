@@ -6,6 +6,7 @@ order of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -39,15 +40,14 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 class Shards:
-    """The clips of a folder of shards (or of one shard), read from anywhere in it."""
+    """The clips of folders of shards (or of single shards), read from anywhere in them."""
 
-    def __init__(self, path: str | Path, seed: int = 0) -> None:
+    def __init__(self, paths: Sequence[str | Path], seed: int = 0) -> None:
         """Reads where each clip lies. FileNotFoundError without shards, ValueError if damaged."""
-        self._clips = [
-            (shard, place) for shard in shards.files(path) for place in shards.places(shard)
-        ]
+        files = [shard for path in paths for shard in shards.files(path)]
+        self._clips = [(shard, place) for shard in files for place in shards.places(shard)]
         if not self._clips:
-            raise ValueError(f"{path}: expected clips in its shards, found none; render some")
+            raise ValueError(f"{paths}: expected clips in the shards, found none; render some")
         self._order = _Shuffled(len(self._clips), seed)
 
     def __len__(self) -> int:

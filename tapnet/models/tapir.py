@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tapnet.geometry import rescale, xy_to_yx
 from tapnet.models.encoder import (
@@ -60,10 +61,11 @@ class TapirSettings:
     antialias: bool = True  # when shrinking the video; the published PyTorch port did not
     mixer_hidden_dim: int = 512
     num_mixer_blocks: int = 12
-    # These three bound memory and have no effect on results.
+    # These bound memory and have no effect on results.
     frames_per_chunk: int = 8  # in the encoder at a time (on a CPU: one)
     rows_per_chunk: int = 1536  # points times frames in the refiner at a time
     frames_per_window: int = 192  # of a longer clip finished at a time
+    recompute: bool = False  # in training: refine twice instead of holding what the gradient needs
 
 
 Guess = tuple[Tensor, Tensor, Tensor]  # position [B, N, T, 2], occlusion, expected_dist [B, N, T]
@@ -283,10 +285,18 @@ class Tapir(nn.Module):
             current = repeat(start, "b n c -> b n t c", t=guess[0].shape[2])
             for _ in range(self.settings.num_pips_iter):
                 before = memory[len(after)] if memory else None
-                guess, current, kept = self._pass(level, guess, current, before)
+                guess, current, kept = self._pass_or_later(level, guess, current, before)
                 guesses.append(guess)
                 after.append(kept)
         return guesses, tuple(after)
+
+    def _pass_or_later(
+        self, level: Level, guess: Guess, current: Tensor, before: tuple[Context, ...] | None
+    ) -> tuple[Guess, Tensor, tuple[Context, ...]]:
+        """`_pass`, done once more when the gradient is computed if the settings say so."""
+        if self.settings.recompute and self.training and torch.is_grad_enabled():
+            return checkpoint(self._pass, level, guess, current, before, use_reentrant=False)
+        return self._pass(level, guess, current, before)
 
     def _pass(
         self, level: Level, guess: Guess, current: Tensor, before: tuple[Context, ...] | None

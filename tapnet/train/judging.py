@@ -8,7 +8,7 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class Judge:
         first = self._score(results[0])
         before = [line["score"] for line in self.lines.read() if line["score"] is not None]
         if math.isfinite(first) and first > max(before, default=-math.inf):
-            about = {"step": str(step), self.run.evaluation.score: f"{first:.4f}"}
+            about: dict[str, Any] = {"step": str(step), self.run.evaluation.score: f"{first:.4f}"}
             checkpoint.save(self.run.out / "best.safetensors", model, **about)
         scores = {
             path.stem: {name: mean.value for name, mean in result.mean.items()}

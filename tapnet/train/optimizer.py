@@ -12,25 +12,27 @@ from torch import Tensor, nn
 from tapnet.config import Optim
 
 
-def learning_rate(step: int, base: float, warmup: int, steps: int) -> float:
-    """Of step 0, 1, ...: linear from 0 to `base` over `warmup` steps, then a cosine to 0."""
-    if step < warmup:
-        return base * step / warmup
-    done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return base * 0.5 * (1 + math.cos(math.pi * done))
+def learning_rate(step: int, settings: Optim, steps: int) -> float:
+    """Of step 0, 1, ...: linear from 0 over the warm-up, the plateau if any, a cosine to 0."""
+    if step < settings.warmup:
+        return settings.lr * step / settings.warmup
+    done = min(1.0, (step - settings.warmup) / max(1, steps - settings.warmup))
+    falling = max(0.0, done - settings.hold) / max(1e-9, 1 - settings.hold)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * falling))
 
 
 def adamw(model: nn.Module, settings: Optim) -> torch.optim.AdamW:
     """The optimiser; its groups hold their factor of the learning rate as "scale".
 
     Decay is decoupled: it is added to Adam's update before the learning rate multiplies both.
-    Parameters with a factor of 0 are frozen. Raises ValueError when a prefix fits no parameter.
+    Parameters with a factor of 0 are frozen; of the modules that `lr_scale` names, the innermost
+    decides. Raises ValueError when a name fits no parameter.
     """
     decayed = set(_decayed(model))
     unused = set(settings.lr_scale)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        fitting = [prefix for prefix in settings.lr_scale if name.startswith(prefix)]
+        fitting = [one for one in settings.lr_scale if f"{name}.".startswith(f"{one}.")]
         unused -= set(fitting)
         scale = settings.lr_scale[max(fitting, key=len)] if fitting else 1.0
         parameter.requires_grad_(scale > 0)
@@ -39,8 +41,8 @@ def adamw(model: nn.Module, settings: Optim) -> torch.optim.AdamW:
     if unused:
         tops = sorted({name.split(".")[0] for name, _ in model.named_parameters()})
         raise ValueError(
-            f"optim.lr_scale: expected prefixes of parameter names, got {sorted(unused)}; "
-            f"names begin with {', '.join(tops)}"
+            f"optim.lr_scale: expected modules or parameters of the model, got {sorted(unused)}; "
+            f"its modules are {', '.join(tops)} and what is in them"
         )
     return torch.optim.AdamW(
         [

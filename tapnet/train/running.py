@@ -232,9 +232,9 @@ class _First(_Training):
 def source_of(run: Run) -> sources.Source:
     """The clips a run trains on. Raises ValueError and FileNotFoundError."""
     data = run.data
-    if data.shards is not None and data.kubric is not None:
+    if data.shards and data.kubric is not None:
         raise ValueError("data: expected shards or kubric or neither, got both; remove one")
-    if data.shards is not None:
+    if data.shards:
         return sources.Shards(data.shards, run.seed)
     if data.kubric is not None:
         return sources.Kubric(data.kubric, run.seed, points=data.points, size=data.size)

@@ -106,7 +106,7 @@ class Trainer:
         optim, us = self._run.optim, self._us
         # A resumed training has them right without their being stored.
         torch.manual_seed(_seed(self._run.seed, self.step, us.rank))
-        rate = learning_rate(self.step, optim.lr, optim.warmup, self._run.steps)
+        rate = learning_rate(self.step, optim, self._run.steps)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         before = [buffer.clone() for buffer in self.model.buffers()]

@@ -1,0 +1,91 @@
+"""taplite, our own tracker: online, and small enough for a laptop CPU. No paper.
+
+    tapnet scenes render clips/default --count 4000 --frames 48
+    tapnet scenes render clips/wild --count 4000 --frames 48 --preset wild
+    python tapnet/experiment.py --config tapnet/configs/taplite_config.py:pairs
+    python tapnet/experiment.py --config tapnet/configs/taplite_config.py
+    python tapnet/experiment.py --config tapnet/configs/taplite_config.py:long
+    python tapnet/experiment.py --config tapnet/configs/taplite_config.py:smoke     # two minutes
+
+Three stages, each from the weights of the one before: pairs of frames far apart, clips of 24
+frames, clips of 48. The augmentations are all on.
+
+Duration: not measured. Score: not measured.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tapnet.config import Data, Evaluation, Optim, Run
+from tapnet.data.augment import Augment
+from tapnet.models import TapliteSettings
+
+OPTIM = Optim(
+    lr=6e-4,
+    warmup=200,
+    hold=0.5,
+    weight_decay=1e-2,
+    betas=(0.9, 0.98),
+    # The first layers of the backbone know edges already; the others learn more slowly.
+    lr_scale={
+        "encoder.backbone": 0.3,
+        "encoder.backbone.stem": 0.0,
+        "encoder.backbone.blocks.0": 0.0,
+        "encoder.backbone.blocks.1": 0.0,
+    },
+    clip_norm=1.0,
+    batch=8,
+    ema=0.998,
+    channels_last=True,
+)
+
+
+def get_config() -> Run:
+    return Run(
+        out=Path("runs/taplite"),
+        model=TapliteSettings(),
+        loss="own",
+        data=Data(shards=(Path("clips/default"), Path("clips/wild"))),
+        augment=Augment(frames=24, points=64),
+        optim=OPTIM,
+        evaluation=Evaluation(every=1000),
+        steps=20_000,
+        init=Path("runs/taplite-pairs/model.safetensors"),
+    )
+
+
+def pairs() -> Run:
+    """The first stage: where a point of one frame is in another."""
+    return replace(
+        get_config(),
+        out=Path("runs/taplite-pairs"),
+        augment=Augment(frames=2, points=128, max_stride=12),
+        steps=10_000,
+        init=None,
+    )
+
+
+def long() -> Run:
+    """The last stage: what was hidden for long is found again."""
+    return replace(
+        get_config(),
+        out=Path("runs/taplite-long"),
+        augment=Augment(frames=48, points=48),
+        optim=replace(OPTIM, lr=2e-4, hold=0.0, batch=4),
+        steps=5_000,
+        init=Path("runs/taplite/model.safetensors"),
+    )
+
+
+def smoke() -> Run:
+    """Everything once, small: clips of 8 frames of 64x64, rendered now, from random weights."""
+    return replace(
+        get_config(),
+        out=Path("runs/taplite-smoke"),
+        data=Data(size=(64, 64), frames=8, points=32, samples=1, workers=1),
+        augment=Augment(size=(64, 64), frames=8, points=32),
+        optim=replace(OPTIM, warmup=10, batch=2, lr_scale={}),
+        evaluation=Evaluation(every=30, clips=4, videos=1),
+        steps=60,
+        init=None,
+    )
