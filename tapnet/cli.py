@@ -8,16 +8,13 @@ is imported by the command that needs it, so help comes at once.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import inspect
 import io
-import os
 import re
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -27,6 +24,9 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
 from tapnet.evaluate_cli import evaluate
+from tapnet.experiment import run as run_experiment
+from tapnet.experiment import train
+from tapnet.faults import exit_code
 from tapnet.progress import Progress
 from tapnet.scenes_cli import SCENES
 
@@ -175,6 +175,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
     "convert": convert,
     "evaluate": evaluate,
+    "train": train,
     "scenes": scenes,
     "demo": demo,
 }
@@ -187,19 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv == ["--version"]:
         print(f"tapnet {tapnet.__version__}")
         return 0
-    try:
-        _parse(argv)()
-    except SystemExit as end:  # --help, or arguments that cannot be understood
-        return int(end.code or 0)
-    except KeyboardInterrupt:
-        print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        if os.environ.get("TAPNET_DEBUG") or not _is_told_to_users(error):
-            raise
-        print(f"tapnet: {_one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _parse(argv)())
 
 
 _DESCRIPTION = """Track any point in any video.
@@ -210,6 +199,8 @@ the environment an error shows where it comes from."""
 
 def _parse(argv: Sequence[str]) -> Callable[[], None]:
     """The command with its arguments, not yet run. Raises SystemExit as argument parsers do."""
+    if argv[:1] == ["train"]:  # whose settings only its config knows
+        return functools.partial(run_experiment, argv[1:])
     group = argv[0] if argv and argv[0] in GROUPS and len(argv) > 1 else None
     commands, args = (GROUPS[group], argv[1:]) if group else (COMMANDS, argv)
     said, brief = io.StringIO(), args[:1] not in [[name] for name in commands]
@@ -245,23 +236,6 @@ def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[
     take.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
     take.__annotations__ = get_type_hints(command, include_extras=True)  # of its own module
     return take
-
-
-def _is_told_to_users(error: Exception) -> bool:
-    """Whether the system, or a `raise` statement of this package, made the error: not a bug."""
-    if isinstance(error, OSError):
-        return True
-    origin = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(tapnet.__file__).parent in Path(origin.filename).parents
-    return ours and (origin.line or "").startswith("raise")
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror == os.strerror(errno.ENOSPC):
-        return "no space left on the disk; free some, or choose another folder with --out"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the system says'}: {error.strerror}"
-    return " ".join(str(error).split())
 
 
 def _load(model: str | None, device: str, resolution: str | None) -> tapnet.Tracker:
