@@ -52,7 +52,7 @@ def tapvid(
     if annotated is not None:
         judged = judged & annotated
     distance = squared_distance(pred_tracks, gt_tracks)
-    return _tapvid_scores(judged, gt_occluded, pred_occluded, distance, thresholds, axes)
+    return tapvid_scores(judged, gt_occluded, pred_occluded, distance, thresholds, axes)
 
 
 def judged_frames(query_points: np.ndarray, num_frames: int, query_mode: QueryMode) -> np.ndarray:
@@ -71,7 +71,7 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sum(np.square(a - b), axis=-1)
 
 
-def _tapvid_scores(
+def tapvid_scores(
     judged: np.ndarray,
     gt_occluded: np.ndarray,
     pred_occluded: np.ndarray,
@@ -79,11 +79,17 @@ def _tapvid_scores(
     thresholds: Sequence[float],
     axes: tuple[int, ...],
 ) -> dict[str, Score]:
+    """The scores of `tapvid` over `axes`, of arrays of one shape.
+
+    judged: bool, or the weight of each entry. distance: squared, in the unit of the thresholds.
+    """
+
     def count(which: np.ndarray) -> np.ndarray:
-        return np.sum(which & judged, axis=axes)
+        return np.sum(which * judged, axis=axes)
 
     visible, claimed = ~gt_occluded, ~pred_occluded
-    scores = {"occlusion_accuracy": _share(count(gt_occluded == pred_occluded), count(judged))}
+    right_flags = count(gt_occluded == pred_occluded)
+    scores = {"occlusion_accuracy": _share(right_flags, np.sum(judged, axis=axes))}
     for threshold in thresholds:
         within = distance < np.square(threshold)
         right = count(visible & within & claimed)
@@ -179,16 +185,29 @@ def _joint_errors(
     predicted: np.ndarray, true: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """[J, T] errors in units of 0.6 box diagonals, and [J, T] whether they count."""
-    height, width = (int(side) for side in size)
-    start = true[:, 0]
-    inside = np.all((start >= 0) & (start < [width, height]), axis=-1)
-    if not inside.any():
-        return np.full(true.shape[:2], np.inf), np.zeros(true.shape[:2], bool)
-    box = np.linalg.norm(np.ptp(true[inside], axis=0), axis=-1)  # [T]
+    inside = starts_inside(true, size)
     distance = np.linalg.norm(predicted - true, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(distance == 0, 0.0, distance / (0.6 * box))
+        error = np.where(distance == 0, 0.0, distance / person_scale(true, size))
     return error, np.broadcast_to(inside[:, None], error.shape)
+
+
+def starts_inside(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[J] bool: the joints [J, T, 2] that are in the image of `size` (height, width) on frame 0."""
+    height, width = (int(side) for side in size)
+    start = joints[:, 0]
+    return np.all((start >= 0) & (start < [width, height]), axis=-1)
+
+
+def person_scale(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[T] the unit of PCK's errors: 0.6 times the diagonal of the box around the joints that count.
+
+    Arguments as `starts_inside`; 0 where none counts.
+    """
+    counted = joints[starts_inside(joints, size)]
+    if not len(counted):
+        return np.zeros(joints.shape[1])
+    return 0.6 * np.linalg.norm(np.ptp(counted, axis=0), axis=-1)
 
 
 # --------------------------------------------------------------------------- re-detection

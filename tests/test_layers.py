@@ -11,7 +11,7 @@ import tapnet
 PACKAGE = Path(tapnet.__file__).parent
 LAYERS = [
     {"structs", "geometry", "files", "stored", "pickles"},
-    {"video", "queries", "metrics", "draw", "scenes"},
+    {"video", "queries", "metrics", "metrics3d", "draw", "scenes"},
     {"models", "baselines", "data", "losses"},
     {
         "train",

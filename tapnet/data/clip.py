@@ -43,6 +43,7 @@ class Clip:
     object_area: np.ndarray | None = None  # [T] pixels of the stored frames
     source: str = ""  # the file and the place in it, for messages
     person_scale: np.ndarray | None = None  # [T] pixels of the stored frames: unit of PCK's errors
+    query_points: np.ndarray | None = None  # [N, 3] (t, y, x), y x as shares: what the set asks
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -77,8 +78,17 @@ class Clip:
     def queries(
         self, size: tuple[int, int], query_mode: QueryMode = "first", stride: int = 5
     ) -> queries.Queries:
-        """What to ask of this clip, in pixels of the video at `size` (height, width)."""
-        points = self.points * np.array([size[1], size[0]], np.float64)
+        """What to ask of this clip, in pixels of the video at `size` (height, width).
+
+        A set that says itself what to ask of each track (`query_points`) is asked that in both
+        modes.
+        """
+        height, width = size
+        points = self.points * np.array([width, height], np.float64)
+        if self.query_points is not None and query_mode in ("first", "strided"):
+            query_points = self.query_points * np.array([1, height, width], np.float64)
+            tracks = np.arange(len(points))
+            return queries.Queries(query_points, points, self.occluded, tracks, self.annotated)
         if query_mode == "first":
             return queries.first(points, self.occluded, self.annotated)
         if query_mode == "strided":
