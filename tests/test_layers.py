@@ -26,6 +26,7 @@ LAYERS = [
         "config",
         "configs",
         "demo",
+        "deploy",
     },
     {"__main__", "cli", "evaluate_cli", "experiment", "faults", "live", "progress", "scenes_cli", "studio"},
 ]
