@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tapnet.data.clip import Clip, Dataset
+from tapnet.data.jhmdb import Jhmdb
 from tapnet.data.tapvid import TapVid
 
 __all__ = ["DATASETS", "Clip", "Dataset", "open_dataset"]
 
-DATASETS: dict[str, type[Dataset]] = {kind.kind: kind for kind in (TapVid,)}
+DATASETS: dict[str, type[Dataset]] = {kind.kind: kind for kind in (Jhmdb, TapVid)}
 
 
 def open_dataset(path: str | Path, kind: str | None = None) -> Dataset:

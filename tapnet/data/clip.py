@@ -14,7 +14,8 @@ import numpy as np
 from tapnet import queries
 from tapnet.metrics import QueryMode
 from tapnet.stored import StoredArray
-from tapnet.structs import Example
+from tapnet.structs import Example, check_shapes
+from tapnet.video import Video
 
 
 class Frames(Protocol):
@@ -31,6 +32,21 @@ class Frames(Protocol):
 
 
 @dataclass(frozen=True)
+class Part:
+    """Frames start to stop - 1 of a video."""
+
+    video: Video
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.video.frames(self.start, self.stop)
+
+
+@dataclass(frozen=True)
 class Clip:
     """One labelled video, its frames still as they are stored."""
 
@@ -44,6 +60,38 @@ class Clip:
     source: str = ""  # the file and the place in it, for messages
     person_scale: np.ndarray | None = None  # [T] pixels of the stored frames: unit of PCK's errors
     query_points: np.ndarray | None = None  # [N, 3] (t, y, x), y x as shares: what the set asks
+
+    def __post_init__(self) -> None:
+        try:
+            sizes = check_shapes(
+                points=(self.points, "N T 2"),
+                occluded=(self.occluded, "N T"),
+                annotated=(self.annotated, "N T"),
+                object_area=(self.object_area, "T"),
+                person_scale=(self.person_scale, "T"),
+                query_points=(self.query_points, "N 3"),
+            )
+        except ValueError as error:
+            raise ValueError(f"{self.source}: {error}") from error
+        if sizes["T"] != len(self.frames):
+            raise ValueError(
+                f"{self.source}: expected a frame for each of the {sizes['T']} entries of a track, "
+                f"got {len(self.frames)} frames"
+            )
+
+    @classmethod
+    def of(cls, example: Example, source: str) -> Clip:
+        """The clip of an example that says itself what it asks."""
+        height, width = example.size
+        return cls(
+            example.name,
+            example.video,
+            example.target_points / np.array([width, height], np.float64),
+            example.occluded,
+            example.annotated,
+            source=source,
+            query_points=example.query_points / np.array([1, height, width], np.float64),
+        )
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -128,6 +176,8 @@ class Dataset(ABC):
     path: Path
 
     kind: ClassVar[str]  # its name in `tapnet.data.DATASETS`
+    title: ClassVar[str]  # the sets that come in this layout
+    had_from: ClassVar[str]  # where a user gets them
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ _NAMES = {
     "tapvid_rgb_stacking": "tapvid-rgb-stacking",
     "tapvid_kinetics": "tapvid-kinetics",
 }
+HAD_FROM = "https://github.com/google-deepmind/tapnet/tree/main/tapnet/tapvid"
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
 
@@ -45,6 +46,8 @@ class TapVid(Dataset):
     """The pickles of TAP-Vid: a file, or a folder of them."""
 
     kind: ClassVar[str] = "tapvid"
+    title: ClassVar[str] = "TAP-Vid (DAVIS, RGB-Stacking, Kinetics), RoboTAP"
+    had_from: ClassVar[str] = HAD_FROM
 
     @property
     def name(self) -> str:
@@ -70,8 +73,17 @@ def files(path: str | Path) -> list[Path]:
         return [path]
     found = sorted(path.glob("*.pkl"))
     if not found:
-        raise FileNotFoundError(f"{path}: expected a folder of .pkl files, got none in it")
+        raise FileNotFoundError(
+            f"{path}: expected a folder of .pkl files, got none in it; the sets are at {HAD_FROM}"
+        )
     return found
+
+
+def _content(file: Path) -> Any:
+    try:
+        return load_pickle(file, lazy=True)
+    except ValueError as error:
+        raise ValueError(f"{error}; if it is cut short, get it again from {HAD_FROM}") from error
 
 
 def read(path: str | Path) -> Iterator[Clip]:
@@ -83,7 +95,7 @@ def read(path: str | Path) -> Iterator[Clip]:
     """
     seen: set[str] = set()
     for file in files(path):
-        for name, content in _named(file, load_pickle(file, lazy=True)):
+        for name, content in _named(file, _content(file)):
             if name in seen:
                 raise ValueError(f"{file}: expected clips of different names, got {name!r} twice")
             seen.add(name)
