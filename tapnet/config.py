@@ -21,6 +21,8 @@ from typing import Any, Literal, cast
 
 from tapnet.data.augment import Augment
 
+Score = Literal["average_jaccard", "average_pts_within_thresh", "occlusion_accuracy"]
+
 
 @dataclass(frozen=True)
 class Data:
@@ -67,7 +69,7 @@ class Evaluation:
     datasets: tuple[Path, ...] = ()  # pickles in the layout of TAP-Vid
     query_mode: Literal["first", "strided"] = "first"
     videos: int = 2  # clips of the first dataset painted, prediction beside truth
-    score: str = "average_jaccard"  # by its mean over the first dataset the best weights are kept
+    score: Score = "average_jaccard"  # whose mean over the first dataset tells the best weights
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tapnet.data import kubric, kubric_tracks, tfrecord
 from tapnet.data.kubric_tracks import Scene
+from tapnet.data.sources import KubricClips
 from tapnet.data.synthetic import loader
 
 # ------------------------------------------------------------------- writing, as TensorFlow does
@@ -459,6 +460,33 @@ def test_the_training_split_goes_on_with_other_crops(folder: Path) -> None:
     examples = [next(stream) for _ in range(6)]
     assert [e.name for e in examples] == ["clip0", "clip1", "clip2"] * 2
     assert not np.array_equal(examples[0].query_points, examples[3].query_points)
+
+
+def test_any_clip_of_training_is_read_at_once_each_once_an_epoch(folder: Path) -> None:
+    clips = KubricClips(folder, 3, points=16, size=(32, 32))
+    assert len(clips) == 3
+    examples = [clips.example(index) for index in range(12)]
+    epochs = [tuple(e.name for e in examples[i : i + 3]) for i in range(0, 12, 3)]
+    assert all(sorted(names) == ["clip0", "clip1", "clip2"] for names in epochs)
+    assert len(set(epochs)) > 1
+    again = KubricClips(folder, 3, points=16, size=(32, 32)).example(7)
+    np.testing.assert_array_equal(again.video, examples[7].video)
+    np.testing.assert_array_equal(again.target_points, examples[7].target_points)
+    same_clip = [e for e in examples if e.name == again.name]
+    assert len({e.query_points.tobytes() for e in same_clip}) == len(same_clip)  # other crops
+
+
+def test_a_record_cut_short_is_named_when_it_is_read(folder: Path) -> None:
+    (file, _) = kubric.files(folder)
+    places = tfrecord.places(file)
+    assert [tfrecord.read_at(file, place, check=True) for place in places] == list(
+        tfrecord.records(file)
+    )
+    with pytest.raises(ValueError, match="found something else"):
+        tfrecord.read_at(file, places[1] + 1)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="cut short, copy it again"):
+        KubricClips(folder)
 
 
 def test_checksums_are_right_for_all_lengths() -> None:

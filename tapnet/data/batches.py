@@ -1,6 +1,6 @@
 """Training batches: step s shows clips s * size to (s + 1) * size - 1 of a source, always the same.
 
-for batch in batches(Shards(["clips"]), 8, start=1200, workers=4): ...
+for batch in batches(ShardClips(["clips"]), 8, start=1200, workers=4): ...
 
 However many processes train and however many prepare clips, a step shows the same clips; a resumed
 training goes on with the clip after the last.
@@ -8,6 +8,7 @@ training goes on with the clip after the last.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -106,7 +107,7 @@ def batches(
         collate_fn=_stack_or_error,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
         pin_memory=pin,
     )
     for batch in loader:
@@ -172,6 +173,7 @@ def _stack_or_error(examples: Sequence[Example | Exception]) -> Batch | Exceptio
         return error
 
 
-def _one_thread(worker: int) -> None:
-    """The processes share the cores; threads in each would only wait for one another."""
+def _begin(worker: int) -> None:
+    """One thread each: they share the cores. Ctrl-C is for the process that they work for."""
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

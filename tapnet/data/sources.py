@@ -39,7 +39,7 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-class Shards:
+class ShardClips:
     """The clips of folders of shards (or of single shards), read from anywhere in them."""
 
     def __init__(self, paths: Sequence[str | Path], seed: int = 0) -> None:
@@ -58,7 +58,7 @@ class Shards:
         return shards.read_at(*self._clips[self._order[index]])
 
 
-class Kubric:
+class KubricClips:
     """The clips of MOVi-E or MOVi-F with tracks, each time in another window of the frame."""
 
     def __init__(

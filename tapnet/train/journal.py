@@ -28,6 +28,8 @@ class Lines:
 
     def keep_until(self, step: int) -> None:
         """Removes what was written after a step: a resumed training will write it again."""
+        if not self._path.exists():
+            return
         kept = [line for line in self.read() if line["step"] <= step]
         with replacing(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -8,14 +8,14 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
 from tapnet import checkpoint
-from tapnet.config import Run
+from tapnet.config import Run, Score
 from tapnet.data import open_dataset, validation
 from tapnet.draw import draw
 from tapnet.evaluate import Result, evaluate
@@ -59,6 +59,13 @@ class Judge:
     device: torch.device
     board: Board
 
+    def __post_init__(self) -> None:
+        if self.run.evaluation.score not in get_args(Score):
+            raise ValueError(
+                f"evaluation.score: expected one of {', '.join(get_args(Score))}, got "
+                f"{self.run.evaluation.score!r}"
+            )
+
     @property
     def lines(self) -> Lines:
         return Lines(self.run.out / "scores.jsonl")
@@ -79,7 +86,7 @@ class Judge:
         results = [evaluate(path, tracker, query_mode=mode) for path in self.datasets]
         for path, result in zip(self.datasets, results, strict=True):
             _log.info("step %d, %s: %s", step, path.stem, _summary(result))
-        first = self._score(results[0])
+        first = float(results[0].mean[self.run.evaluation.score].value)
         before = [line["score"] for line in self.lines.read() if line["score"] is not None]
         if math.isfinite(first) and first > max(before, default=-math.inf):
             about: dict[str, Any] = {"step": str(step), self.run.evaluation.score: f"{first:.4f}"}
@@ -94,17 +101,12 @@ class Judge:
         found = {name: {k: _plain(v) for k, v in values.items()} for name, values in scores.items()}
         self.lines.write(step, {"score": _plain(first), "scores": found})  # last: now it is made
 
-    def _score(self, result: Result) -> float:
-        name = self.run.evaluation.score
-        if name not in result.mean:
-            raise ValueError(
-                f"evaluation.score: expected one of {', '.join(result.mean)}, got {name!r}"
-            )
-        return float(result.mean[name].value)
-
     def _paint(self, tracker: Tracker, step: int) -> None:
         """Some clips of the first dataset twice: what the model says, beside it the truth."""
         count = self.run.evaluation.videos
+        if count and not _can_paint():
+            _log.info("no videos are painted, since Pillow is not installed: pip install pillow")
+            return
         for clip in itertools.islice(open_dataset(self.datasets[0]), count):
             example = clip.example()
             tracks = tracker.track(example.video, example.query_points)
@@ -133,6 +135,14 @@ def _summary(result: Result) -> str:
 def _plain(value: float) -> float | None:
     """JSON has no NaN."""
     return value if math.isfinite(value) else None
+
+
+def _can_paint() -> bool:
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _gif(frames: list[np.ndarray], fps: int = 8) -> bytes:

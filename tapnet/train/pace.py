@@ -104,10 +104,14 @@ class Clock:
 
 
 class Stop:
-    """Whether the system or the user asked to stop; a second Ctrl-C interrupts at once."""
+    """Whether the system or the user asked to stop; a second Ctrl-C interrupts at once.
+
+    torchrun hands a Ctrl-C on that its processes have heard already: it counts once.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
@@ -121,7 +125,9 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, _: object) -> None:
-        if self.asked and number == signal.SIGINT:
+        now = time.monotonic()
+        if not self.asked:
+            _log.info("stopping after this step, with a checkpoint")
+            self.asked, self._asked_at = True, now
+        elif number == signal.SIGINT and now - self._asked_at > 1:
             raise KeyboardInterrupt
-        _log.info("stopping after this step, with a checkpoint")
-        self.asked = True

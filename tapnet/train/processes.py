@@ -59,7 +59,8 @@ def joined(device: str) -> Iterator[Processes]:
     if world == 1:
         yield Processes(place)
         return
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+    gpu = place if place.type == "cuda" else None
+    distributed.init_process_group("nccl" if gpu else "gloo", timeout=_PATIENCE, device_id=gpu)
     try:
         yield Processes(place, rank, world, local_world)
     finally:

@@ -47,7 +47,8 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
         folder = Folder(run.out, run.checkpoint)
         if not us.first:
             us.wait()
-            return _Training(run, us, folder, clock, stop).go()
+            other = _Training(run, us, folder, clock, stop)
+            return other.trainer.step if mode == "eval" else other.go()
         with folder.claimed():
             us.wait()
             first = _First(run, us, folder, clock, stop, mode, tell)
@@ -127,6 +128,8 @@ class _First(_Training):
         step = self.trainer.step
         if mode == "eval" and not folder.steps() and run.init is None:
             raise FileNotFoundError(f"{run.out}: expected a trained run to judge, or init weights")
+        for name in ("log.jsonl", "scores.jsonl"):
+            Lines(run.out / name).keep_until(step)
         self.board = Board(run.out / "tensorboard", step)
         self.judge = None
         if mode != "train":
@@ -155,8 +158,6 @@ class _First(_Training):
                 _log.info("setting changed: %s", change)
         with replacing(path) as temporary:
             temporary.write_text(text)
-        for name in ("log.jsonl", "scores.jsonl"):
-            Lines(run.out / name).keep_until(step)
         self._judge_if_due()
 
     def stepped(self, step: Step, seconds: float, waited: float) -> None:
@@ -235,9 +236,9 @@ def source_of(run: Run) -> sources.Source:
     if data.shards and data.kubric is not None:
         raise ValueError("data: expected shards or kubric or neither, got both; remove one")
     if data.shards:
-        return sources.Shards(data.shards, run.seed)
+        return sources.ShardClips(data.shards, run.seed)
     if data.kubric is not None:
-        return sources.Kubric(data.kubric, run.seed, points=data.points, size=data.size)
+        return sources.KubricClips(data.kubric, run.seed, points=data.points, size=data.size)
     settings = dataclasses.replace(
         PRESETS[data.preset],
         frames=data.frames,
@@ -271,4 +272,5 @@ def workers_of(run: Run, us: Processes) -> int:
     """Processes that prepare clips for this one: its share of the CPUs, unless the run says."""
     if run.data.workers is not None:
         return run.data.workers
-    return max(1, len(os.sched_getaffinity(0)) // us.local_world)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (usable or 1) // us.local_world)

@@ -1,0 +1,607 @@
+"""Training as a whole: it goes on as if never stopped, alone or in company, and loses nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import training
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import tapnet
+from tapnet import checkpoint, cli, config
+from tapnet.config import Checkpoints, Evaluation, Optim, Run
+from tapnet.data import tapvid
+from tapnet.models import TapNetSettings
+from tapnet.train import LOSSES, Status, folder, judging, train
+from tapnet.train.folder import Folder
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Processes that are forked cannot use the threads of this one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.write_shards(tmp_path_factory.mktemp("clips"))
+
+
+def lines(out: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / name).read_text().splitlines()]
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    return [(line["step"], line["loss"]) for line in lines(out)]
+
+
+def state_of(out: Path) -> dict[str, Tensor]:
+    found = Folder(out, Checkpoints()).load()
+    assert found is not None
+    return found[1]
+
+
+def assert_equal_runs(a: Path, b: Path) -> None:
+    """Bit for bit: weights, their average, moments, and every loss on the way."""
+    first, second = state_of(a), state_of(b)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert losses(a) == losses(b)
+
+
+class Interrupt(BaseException):
+    """What no part of a training handles."""
+
+
+def until(step: int) -> Any:
+    def tell(status: Status) -> None:
+        if status.step == step:
+            raise Interrupt
+
+    return tell
+
+
+# ------------------------------------------------------------------------------- going on
+
+
+def test_a_training_writes_its_log_its_settings_and_its_model(tmp_path: Path, clips: Path) -> None:
+    said: list[Status] = []
+    run = training.tiny(tmp_path, clips)
+    assert train(run, "train", said.append) == 4
+    assert [status.step for status in said] == [1, 2, 3, 4]
+    assert said[-1].seconds_left == 0
+    assert set(said[0].terms) == {"position", "occlusion"}
+    assert losses(tmp_path) == [(s.step, s.loss) for s in said]
+    assert json.loads((tmp_path / "run.json").read_text())["optim"]["batch"] == 2
+    model = checkpoint.load(tmp_path / "model.safetensors")
+    weights = {f"model/{name}": value for name, value in model.state_dict().items()}
+    state = state_of(tmp_path)
+    assert all(torch.equal(state[name], value) for name, value in weights.items())
+    assert tapnet.load(tmp_path / "model.safetensors").name == "model"
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [
+        Optim(batch=2, warmup=1, ema=0.9, clip_norm=1.0, lr_scale={"backbone": 0.5}),
+        Optim(batch=2, warmup=1, accumulate=2),
+    ],
+    ids=["average", "accumulate"],
+)
+def test_a_resumed_training_equals_one_that_never_stopped(
+    optim: Optim, tmp_path: Path, clips: Path
+) -> None:
+    whole, cut = (training.tiny(tmp_path / name, clips, optim=optim) for name in ("whole", "cut"))
+    train(whole, "train")
+    for stop in (1, 3):
+        with pytest.raises(Interrupt):
+            train(cut, "train", until(stop))
+    assert train(cut, "train") == 4
+    assert_equal_runs(whole.out, cut.out)
+    assert [step for step, _ in losses(cut.out)] == [1, 2, 3, 4]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, clips: Path) -> None:
+    whole, cut = (training.tiny(tmp_path / name, clips, steps=8) for name in ("whole", "cut"))
+    train(whole, "train")
+    for _ in range(2):
+        process = FORK.Process(target=train, args=(cut, "train"))
+        before = len(Folder(cut.out, cut.checkpoint).steps())
+        process.start()
+        while process.is_alive() and len(losses_so_far(cut.out)) < before + 2:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        process.join()
+    assert train(cut, "train") == 8
+    assert_equal_runs(whole.out, cut.out)
+    assert not list((cut.out / "checkpoints").glob(".*"))
+
+
+def losses_so_far(out: Path) -> list[str]:
+    log = out / "log.jsonl"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_the_system_can_ask_to_stop(tmp_path: Path, clips: Path) -> None:
+    run = training.tiny(tmp_path, clips, checkpoint=Checkpoints())
+
+    def tell(status: Status) -> None:
+        if status.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(run, "train", tell) == 3  # the step that was told of it is the last
+    assert Folder(run.out, run.checkpoint).steps() == [3]
+    assert not (tmp_path / "model.safetensors").exists()
+    assert train(run, "train") == 4
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_budget_ends_with_a_checkpoint(tmp_path: Path, clips: Path) -> None:
+    run = training.tiny(
+        tmp_path, clips, steps=100_000, budget="5s", checkpoint=Checkpoints(shard_mb=2)
+    )
+    done = train(run, "train")
+    assert 0 < done < 100_000
+    assert Folder(run.out, run.checkpoint).steps() == [done]
+    sizes = [path.stat().st_size for path in tmp_path.rglob("part-*")]
+    assert len(sizes) > 10
+    assert max(sizes) < 2.1e6
+    assert train(run, "train") > done
+
+
+def test_a_run_has_one_training_at_a_time(tmp_path: Path, clips: Path) -> None:
+    run = training.tiny(tmp_path, clips, steps=200)
+    process = FORK.Process(target=train, args=(run, "train"))
+    process.start()
+    try:
+        while process.is_alive() and not losses_so_far(tmp_path):
+            time.sleep(0.01)
+        with pytest.raises(ValueError, match="another training is writing here"):
+            train(run, "train")
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_settings_that_changed_are_told(
+    tmp_path: Path, clips: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    train(training.tiny(tmp_path, clips, steps=1), "train")
+    train(training.tiny(tmp_path, clips, steps=2, optim=Optim(batch=2, lr=5e-4)), "train")
+    assert "setting changed: optim.lr: 0.001 -> 0.0005" in caplog.messages
+    assert "setting changed: steps: 1 -> 2" in caplog.messages
+
+
+def test_a_run_of_another_model_is_refused(tmp_path: Path, clips: Path) -> None:
+    train(training.tiny(tmp_path, clips, steps=1), "train")
+    other = training.tiny(tmp_path, clips, model=TapNetSettings(first_release=True))
+    with pytest.raises(ValueError, match="holds a run of another model"):
+        train(other, "train")
+
+
+def test_training_can_start_from_weights(tmp_path: Path, clips: Path) -> None:
+    train(training.tiny(tmp_path / "a", clips), "train")
+    start = tmp_path / "a" / "model.safetensors"
+    run = training.tiny(tmp_path / "b", clips, init=start, steps=1, optim=Optim(batch=2, warmup=5))
+    train(run, "train")  # at the learning rate 0 of the first step
+    assert_same_weights(start, tmp_path / "b" / "model.safetensors")
+    wrong = replace(run, out=tmp_path / "c", model=TapNetSettings(first_release=True))
+    with pytest.raises(ValueError, match="expected weights of tapnet with the settings"):
+        train(wrong, "train")
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = load_file(a), load_file(b)
+    trained = [name for name in first if not name.endswith(("hidden", "average", "counter"))]
+    assert all(torch.equal(first[name], second[name]) for name in trained)
+
+
+# ------------------------------------------------------------------------------- in company
+
+
+def in_company(run: Run, rank: int, port: int) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    train(run, "train")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def assert_same_training(alone: Path, together: Path) -> None:
+    """To rounding; batch norms, too, have seen the whole batch."""
+    for (step, loss), (other_step, other) in zip(losses(alone), losses(together), strict=True):
+        assert step == other_step
+        assert other == pytest.approx(loss, rel=2e-4)
+    first, second = state_of(alone), state_of(together)
+    for name in first:
+        if name.endswith("average") and name.startswith("model/"):
+            torch.testing.assert_close(second[name], first[name], rtol=2e-3, atol=1e-5)
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path, clips: Path) -> None:
+    optim = Optim(batch=4, warmup=1, lr=1e-4, clip_norm=1.0)
+    alone, together = (
+        training.tiny(tmp_path / name, clips, optim=optim, steps=3) for name in ("one", "two")
+    )
+    train(alone, "train")
+    port = free_port()
+    processes = [FORK.Process(target=in_company, args=(together, i, port)) for i in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert_same_training(alone.out, together.out)
+
+
+CONFIG = """
+from pathlib import Path
+import training
+from tapnet.config import Optim, Run
+
+def get_config() -> Run:
+    return training.tiny(
+        Path({out!r}), Path({clips!r}), optim=Optim(batch=4, warmup=1, lr=1e-4), steps=3
+    )
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_starts_processes_that_train_as_one(tmp_path: Path, clips: Path) -> None:
+    for name in ("one", "two"):
+        text = CONFIG.format(out=str(tmp_path / name), clips=str(clips))
+        (tmp_path / f"{name}.py").write_text(text)
+    experiment = Path(tapnet.__file__).parent / "experiment.py"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    port = ["--master_port", str(free_port())]
+    for start, name in (([sys.executable], "one"), ([*torchrun, *port], "two")):
+        config = str(tmp_path / f"{name}.py")
+        command = [*start, str(experiment), "--config", config, "--mode", "train"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+
+
+# --------------------------------------------------------------------------- what goes wrong
+
+
+def spoiled(when: set[int]) -> Any:
+    """The loss of TAPIR, no number in some of its calls (from 1)."""
+    calls = 0
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        terms = LOSSES["tapir"](model, batch)
+        factor = float("nan") if calls in when else 1.0
+        return {name: factor * term for name, term in terms.items()}
+
+    return loss
+
+
+def test_a_step_without_a_loss_is_skipped_and_counted(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOSSES, "spoiled", spoiled({2}))
+    run = training.tiny(tmp_path, clips, loss="spoiled", steps=3, checkpoint=Checkpoints(every=1))
+    with pytest.raises(Interrupt):
+        train(run, "train", until(2))
+    # Told, but not saved yet: the state of step 1 is the last.
+    before = state_of(tmp_path)
+    monkeypatch.setitem(LOSSES, "spoiled", spoiled({1}))
+    with pytest.raises(Interrupt):
+        train(run, "train", until(3))
+    after = state_of(tmp_path)  # of step 2, which was skipped
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    train(run, "train")
+    assert [line["skipped"] for line in lines(tmp_path)] == [0, 1, 1]
+    assert "loss" not in lines(tmp_path)[1]
+    assert all(value.isfinite().all() for value in state_of(tmp_path).values())
+
+
+def test_losses_that_stay_no_number_stop_the_training(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOSSES, "spoiled", spoiled(set(range(2, 100))))
+    run = training.tiny(tmp_path, clips, loss="spoiled", steps=50)
+    with pytest.raises(ValueError, match=r"no finite number 5 steps in a row, up to step 6 \(pos"):
+        train(run, "train")
+    assert all(value.isfinite().all() for value in state_of(tmp_path).values())
+
+
+def test_a_clip_that_breaks_later_stops_with_all_steps_kept(tmp_path: Path) -> None:
+    broken = training.write_shards(tmp_path / "clips", (2, 2))
+    run = training.tiny(tmp_path / "run", broken, steps=20, checkpoint=Checkpoints())
+    shard = broken / "clips-00001.tar"
+
+    def tell(status: Status) -> None:
+        if status.step == 3:
+            data = bytearray(shard.read_bytes())
+            data[1000:] = bytes(len(data) - 1000)
+            shard.write_bytes(data)
+
+    with pytest.raises(ValueError, match=r"clips-00001\.tar.*render"):
+        train(run, "train", tell)
+    kept = Folder(run.out, run.checkpoint).steps()
+    assert kept
+    assert kept[-1] >= 3
+    training.write_shards(broken, (2, 2))
+    assert train(run, "train") == 20
+
+
+def test_clips_that_are_not_there_are_told_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected a folder of .* no such folder"):
+        train(training.tiny(tmp_path / "run", tmp_path / "nothing"), "train")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = training.tiny(tmp_path, clips)
+
+    def full(part: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        if "00000003" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        path.unlink()
+        save(part, path)
+
+    save = folder.save_file
+    monkeypatch.setattr(folder, "save_file", full)
+    with pytest.raises(OSError, match="the one of step 2 is whole: make room"):
+        train(run, "train")
+    assert Folder(run.out, run.checkpoint).steps() == [1, 2]
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+    monkeypatch.undo()
+    assert train(run, "train") == 4
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path, clips: Path) -> None:
+    run = training.tiny(tmp_path, clips, optim=Optim(batch=3, accumulate=2))
+    with pytest.raises(ValueError, match="multiple of 1 processes x 2 parts, got 3 clips"):
+        train(run, "train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "tapirr"}, "loss: expected one of tapir, first_release, own, got 'tapirr'"),
+        ({"loss": "own"}, "method training_losses, TapNet has none; take one of tapir, first_rel"),
+        ({"model": 3}, "model: expected one of TapNetSettings, .* got int"),
+        ({"device": "gpu"}, "device: expected auto, cpu, cuda, cuda:N or mps, got 'gpu'"),
+        ({"budget": "9"}, "budget: expected a duration such as 540s, 90m or 12h, got '9'"),
+        ({"optim": Optim(lr_scale={"backbones": 0.1})}, "its modules are backbone, head and what"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(
+    changes: dict[str, Any], message: str, tmp_path: Path, clips: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(training.tiny(tmp_path, clips, **changes), "train")
+
+
+# ----------------------------------------------------------------------------- being judged
+
+
+@pytest.fixture(scope="session")
+def judged_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("judged") / "held-out.pkl"
+    tapvid.write(path, [training.moving(100), training.moving(101)])
+    return path
+
+
+def test_the_model_is_judged_on_the_way_and_the_best_is_kept(
+    tmp_path: Path, clips: Path, judged_on: Path
+) -> None:
+    evaluation = Evaluation(every=2, clips=0, datasets=(judged_on,), videos=1)
+    run = training.tiny(tmp_path, clips, evaluation=evaluation, optim=Optim(batch=2, ema=0.5))
+    train(run)
+    scores = lines(tmp_path, "scores.jsonl")
+    assert [line["step"] for line in scores] == [2, 4]
+    best = max(scores, key=lambda line: line["score"])
+    found = scores[-1]["scores"]["held-out"]
+    assert found["average_jaccard"] == scores[-1]["score"]
+    assert 0 < found["pts_within_16"] <= 1
+    from safetensors import safe_open
+
+    with safe_open(tmp_path / "best.safetensors", "pt") as file:
+        assert float(file.metadata()["average_jaccard"]) == pytest.approx(best["score"], abs=1e-4)
+    from PIL import Image
+
+    with Image.open(tmp_path / "videos" / "clip-100-00000004.gif") as shown:
+        assert shown.size == (2 * training.SIDE, training.SIDE)
+        assert shown.n_frames == training.FRAMES
+
+
+def test_judging_changes_nothing_in_the_training(
+    tmp_path: Path, clips: Path, judged_on: Path
+) -> None:
+    plain, judged = (training.tiny(tmp_path / name, clips) for name in ("plain", "judged"))
+    train(plain, "train")
+    train(replace(judged, evaluation=Evaluation(every=1, clips=0, datasets=(judged_on,))))
+    assert_equal_runs(plain.out, judged.out)
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(
+    tmp_path: Path, clips: Path, judged_on: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = Evaluation(every=2, clips=0, datasets=(judged_on,), videos=0)
+    run = training.tiny(tmp_path, clips, evaluation=evaluation, steps=3)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "evaluate", killed)
+        with pytest.raises(Interrupt):
+            train(run)
+    assert not (tmp_path / "scores.jsonl").exists()
+    train(run)
+    assert [line["step"] for line in lines(tmp_path, "scores.jsonl")] == [2, 3]
+
+
+def test_a_run_can_be_judged_without_training(
+    tmp_path: Path, clips: Path, judged_on: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    evaluation = Evaluation(clips=0, datasets=(judged_on,), videos=0)
+    run = training.tiny(tmp_path, clips, evaluation=evaluation)
+    with pytest.raises(FileNotFoundError, match="expected a trained run to judge"):
+        train(run, "eval")
+    train(run, "train")
+    before = state_of(tmp_path)
+    assert train(run, "eval") == 4
+    assert [line["step"] for line in lines(tmp_path, "scores.jsonl")] == [4]
+    assert any("step 4, held-out: AJ" in message for message in caplog.messages)
+    assert all(torch.equal(before[name], value) for name, value in state_of(tmp_path).items())
+
+
+def test_tensorboard_has_curves_and_videos(tmp_path: Path, clips: Path, judged_on: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    evaluation = Evaluation(every=2, clips=0, datasets=(judged_on,), videos=1)
+    train(training.tiny(tmp_path, clips, evaluation=evaluation))
+    seen = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in seen.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [event.value for event in seen.Scalars("train/loss")] == pytest.approx(
+        [loss for _, loss in losses(tmp_path)]
+    )
+    assert [event.step for event in seen.Scalars("held-out/average_jaccard")] == [2, 4]
+    (tag,) = seen.Tags()["images"]
+    assert seen.Images(tag)[0].encoded_image_string.startswith(b"GIF89a")
+
+
+def test_without_tensorboard_a_note_says_what_is_missing(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    train(training.tiny(tmp_path, clips, steps=1), "train")
+    assert any("TensorBoard is not installed" in message for message in caplog.messages)
+
+
+def test_a_score_that_is_not_measured_is_told(tmp_path: Path, clips: Path, judged_on: Path) -> None:
+    evaluation = Evaluation(clips=0, datasets=(judged_on,), score="AJ")
+    with pytest.raises(ValueError, match=r"evaluation\.score: expected one of .*average_jaccard"):
+        train(training.tiny(tmp_path, clips, evaluation=evaluation, steps=1))
+
+
+# ------------------------------------------------------------------------------------- faces
+
+
+BARE = """
+import runpy, sys
+for name in ("av", "tyro", "rich", "tensorboard", "torch.utils.tensorboard", "PIL", "numba"):
+    sys.modules[name] = None
+experiment, *sys.argv[1:] = sys.argv[1:]
+sys.path[0] = str(experiment.rpartition("/")[0])  # as python does for a script
+runpy.run_path(experiment, run_name="__main__")
+"""
+
+
+def test_a_bare_gpu_machine_has_all_that_training_needs(
+    tmp_path: Path, clips: Path, judged_on: Path
+) -> None:
+    config = tmp_path / "config.py"
+    config.write_text(
+        "from dataclasses import replace\nfrom pathlib import Path\nimport training\n"
+        "from tapnet.config import Evaluation, Run\ndef get_config() -> Run:\n"
+        f"    judged = Evaluation(clips=0, datasets=(Path({str(judged_on)!r}),))\n"
+        f"    run = training.tiny(Path({str(tmp_path / 'run')!r}), Path({str(clips)!r}), steps=2)\n"
+        "    return replace(run, evaluation=judged)\n"
+    )
+    experiment = str(Path(tapnet.__file__).parent / "experiment.py")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", BARE, experiment, "--config", str(config)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for text in ("TensorBoard is not installed", "Pillow is not", "step 2 of 2: loss", ": AJ "):
+        assert text in done.stderr
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    done = subprocess.run(
+        [*command, "--steps", "3"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("tapnet: settings on the command line need the package tyro")
+
+
+def test_a_terminal_shows_a_bar(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.format(out=str(tmp_path / "run"), clips=str(clips)))
+    assert cli.main(["train", "--config", str(path), "--mode", "train", "--log-every", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "training 3/3" in said
+    assert "clips/s" in said
+    assert "waiting for clips" in said
+    assert "wrote" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "tapnet: expected --config FILE, such as tapnet/configs/tapnet_config.py"),
+        (["--config", "none.py"], "tapnet: none.py: no such config; give a Python file"),
+        (["--mode", "test"], "tapnet: argument --mode: invalid choice: 'test'"),
+        (
+            ["--config", "tapnet/configs/tapnet_config.py", "--optim.rate", "1"],
+            "tapnet: no setting --optim.rate: there are --optim.lr, --optim.warmup",
+        ),
+    ],
+)
+def test_what_a_training_cannot_do_is_one_line(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(Path(tapnet.__file__).parents[1])
+    assert cli.main(["train", *args]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(message)
+    assert said.count("\n") == 1
+
+
+def test_help_lists_the_settings_of_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(config.CONFIGS / "causal_tapir_config.py")
+    assert cli.main(["train", "--config", path, "--help"]) == 0
+    said = capsys.readouterr().out
+    for name in ("--model.causal", "--optim.lr-scale", "--augment.color", "--budget"):
+        assert name in said
+
+
+def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(tapnet.__file__).parents[1] / "docs" / "training.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), {})
+    assert len(lines(tmp_path / "runs" / "two-steps")) == 1
