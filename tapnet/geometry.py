@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Points = TypeVar("Points", np.ndarray, "Tensor")
+Size = tuple[int, int]  # (height, width)
+Resolution = Size | int | None  # see `fitted`
+STEP = 16  # sides that `fitted` chooses are multiples of it
+
+
+def fitted(size: Size, resolution: Resolution) -> Size:
+    """(height, width) that frames of `size` are resized to for a model of that resolution.
+
+    None leaves them as they are, (height, width) is taken as it is; a number n keeps the shape of
+    the frames, in about n * n pixels: fitted((720, 1280), 256) is (192, 336).
+    """
+    if resolution is None:
+        return size
+    if isinstance(resolution, tuple):
+        return resolution
+    scale = resolution / (size[0] * size[1]) ** 0.5
+    height, width = (max(STEP, round(side * scale / STEP) * STEP) for side in size)
+    return height, width
 
 
 def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from tapnet import video
-from tapnet.geometry import rescale, xy_to_yx
+from tapnet.geometry import Resolution, Size, fitted, rescale, xy_to_yx
 from tapnet.structs import Prediction
 
 
 class Model(Protocol):
     """What a tracker asks of a model: `model(video, query_points)`."""
 
-    resolution: tuple[int, int] | None  # (height, width) it wants its input resized to
+    resolution: Resolution  # that it wants its input resized to: see `geometry.fitted`
     online: bool
 
     def __call__(self, video: Tensor, query_points: Tensor) -> Prediction:
@@ -50,10 +50,10 @@ class OnlineModel(Model, Protocol):
         ...
 
 
-def prepare(frame: np.ndarray, resolution: tuple[int, int] | None, device: torch.device) -> Tensor:
-    """`frame` [H, W, 3] uint8 as a model wants it: uint8, at its resolution, on its device."""
+def prepare(frame: np.ndarray, size: Size, device: torch.device) -> Tensor:
+    """`frame` [H, W, 3] uint8 as a model wants it: uint8, of `size`, on its device."""
     tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
-    return tensor if resolution is None else video.resize(tensor, resolution)
+    return tensor if frame.shape[:2] == tuple(size) else video.resize(tensor, size)
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Stream:
     def __init__(
         self,
         model: OnlineModel,
-        size: tuple[int, int],
-        resolution: tuple[int, int] | None = None,
+        size: Size,
+        resolution: Resolution = None,
         device: torch.device | None = None,
     ) -> None:
         """Frames of `size` (height, width) will come; the model sees them at `resolution`.
@@ -91,8 +91,9 @@ class Stream:
         """
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f"size: expected (height, width) of the frames, got {size}")
-        self._model, self._resolution = model, resolution
+        self._model = model
         self._size = (int(size[0]), int(size[1]))
+        self._used = fitted(self._size, resolution)  # by the model
         self._device = device or torch.device("cpu")
         self._state = model.init_state()
         self._now = _as_put(0, np.zeros((0, 2), np.float32))
@@ -143,7 +144,7 @@ class Stream:
         Raises ValueError for a frame of another shape, size or type.
         """
         _check_frame(frame, self._size)
-        image = prepare(frame, self._resolution, self._device)
+        image = prepare(frame, self._used, self._device)
         said, self._state = self._model.step(image, self._state)
         if self._begun:
             self._now = self._translate(said)
@@ -153,8 +154,7 @@ class Stream:
         return self._now
 
     def _translate(self, said: Prediction) -> Now:
-        used = self._resolution or self._size
-        xy = rescale(said.tracks[0, :, 0].float(), used, self._size)
+        xy = rescale(said.tracks[0, :, 0].float(), self._used, self._size)
         visible, confidence = said.visible[0, :, 0], said.confidence[0, :, 0].float()
         return Now(self._now.ids, xy.cpu().numpy(), visible.cpu().numpy(), confidence.cpu().numpy())
 
@@ -162,7 +162,7 @@ class Stream:
     def _follow(self, xy: np.ndarray) -> None:
         """Gives the model points `xy` of the frame it saw last."""
         if len(xy):
-            used = xy_to_yx(rescale(xy, self._size, self._resolution or self._size))
+            used = xy_to_yx(rescale(xy, self._size, self._used))
             tensor = torch.from_numpy(np.ascontiguousarray(used)).to(self._device)
             self._state = self._model.add(self._state, tensor)
 

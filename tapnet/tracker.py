@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tapnet import queries
-from tapnet.geometry import rescale
+from tapnet.geometry import Resolution, fitted, rescale
 from tapnet.stream import Model, Now, OnlineModel, Stream, prepare
 from tapnet.tracks import Tracks
 from tapnet.video import Video
@@ -35,18 +35,21 @@ Source = str | Path | np.ndarray | Video
 def load(
     name: str | Path = DEFAULT,
     device: str = "auto",
-    resolution: tuple[int, int] | None = None,
+    resolution: Resolution = None,
 ) -> Tracker:
     """The tracker called `name`, or with the weights in the file `name`, on `device`.
 
     Names are those of `choices()`; files are `.safetensors` made by `tapnet convert` or by
     training, and published `.npy` and `.pt` checkpoints. "auto" takes the best device there
-    is. `resolution` (height, width) is what frames are resized to for the model; None = the
-    model's own choice. Raises ValueError for an unknown name, naming the choices, and
+    is. `resolution` is what frames are resized to for the model: (height, width), or a number n
+    for about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError for an unknown name, naming the choices, and
     FileNotFoundError for a path that leads nowhere.
     """
-    if resolution is not None and min(resolution) < 1:
-        raise ValueError(f"resolution: expected two positive numbers of pixels, got {resolution}")
+    sides = (resolution,) if isinstance(resolution, int) else resolution
+    if sides is not None and min(sides) < 1:
+        raise ValueError(
+            f"resolution: expected one or two positive numbers of pixels, got {resolution}"
+        )
     where = _choose_device(device)
     model, called = _build(name)
     if isinstance(model, torch.nn.Module):
@@ -124,7 +127,7 @@ class Tracker:
 
     model: Model
     name: str
-    resolution: tuple[int, int] | None = None  # (height, width) frames are resized to
+    resolution: Resolution = None  # that frames are resized to: see `geometry.fitted`
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def track(
@@ -165,10 +168,10 @@ class Tracker:
         self, clip: Video, query_points: np.ndarray, part: range, progress: Progress | None
     ) -> Result:
         """The model's answer to the whole part at once, held at the model's resolution."""
-        used = self.resolution or clip.size
+        used = fitted(clip.size, self.resolution)
         frames = None
         for i, frame in enumerate(clip.frames(part.start, part.stop)):
-            image = prepare(frame, self.resolution, self.device)
+            image = prepare(frame, used, self.device)
             frames = image.new_empty((len(part), *image.shape)) if frames is None else frames
             frames[i] = image
             if progress:

@@ -276,7 +276,7 @@ def bad(folder: Path, clip: Path) -> dict[str, Path]:
         ("track CLIP --model exploit.pt", "exploit.pt"),
         ("track CLIP --model nowhere.npy", "nowhere.npy: no such file"),
         ("track CLIP --start 5", "0 <= start < stop <= 5"),
-        ("track CLIP --resolution 256", "HEIGHTxWIDTH"),
+        ("track CLIP --resolution 2by3", "HEIGHTxWIDTH"),
         ("track CLIP --device tpu", "no device 'tpu'"),
         ("track CLIP --out file", "file: expected a folder to write into"),
         ("track CLIP --out file/deeper", "Not a directory"),

@@ -9,6 +9,7 @@ from torch import Tensor
 import tapnet
 from tapnet import video as video_io
 from tapnet.baselines.klt import KLT
+from tapnet.geometry import fitted
 from tapnet.structs import Prediction
 from tapnet.tracker import Tracker, load
 
@@ -308,8 +309,30 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     assert load("klt", device="cpu:0").device.type == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("size", "resolution", "expected"),
+    [
+        ((720, 1280), None, (720, 1280)),
+        ((720, 1280), (256, 256), (256, 256)),
+        ((720, 1280), 256, (192, 336)),
+        ((256, 256), 256, (256, 256)),
+        ((4, 4000), 64, (16, 2032)),  # no side vanishes
+    ],
+)
+def test_frames_are_fitted_to_a_resolution(size, resolution, expected) -> None:
+    assert fitted(size, resolution) == expected
+
+
+def test_one_number_is_a_resolution_in_the_shape_of_the_frames() -> None:
+    model = Recorder()
+    tracks = Tracker(model, "recorder", 48).track(moving_texture(), [[1, 12, 32]])
+    assert model.given is not None
+    assert model.given[0].shape[2:4] == (48, 48)  # sides are multiples of 16
+    np.testing.assert_allclose(tracks.xy[0, 1], [32, 12], atol=1e-4)
+
+
 def test_an_impossible_resolution_is_refused() -> None:
-    with pytest.raises(ValueError, match="resolution: expected two positive numbers"):
+    with pytest.raises(ValueError, match="resolution: expected one or two positive numbers"):
         load("klt", resolution=(0, 5))
 
 

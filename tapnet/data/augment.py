@@ -27,6 +27,7 @@ class Augment:
     late_query: float = 0.3  # share of queries at any frame where the point is seen, not the first
     view: float = 0.8  # chance of another view; the rest are resized only
     zoom: tuple[float, float] = (0.8, 1.6)
+    stretch: float = 0.25  # of one side against the other, as a logarithm, either way
     roll: float = 15.0  # degrees either way
     drift: float = 0.15  # of zoom, roll and place from the first to the last frame
     flip: float = 0.5
@@ -122,7 +123,7 @@ def _maps(
         low, high = np.log(settings.zoom)
         drift = settings.drift * _wander(time, rng, 4)
         zoom = np.exp(rng.uniform(low, high) + drift[0])
-        aspect = float(np.exp(rng.uniform(-0.15, 0.15)))
+        aspect = float(np.exp(rng.uniform(-1, 1) * settings.stretch))
         roll = np.radians(settings.roll) * (rng.uniform(-1, 1) + drift[1])
         room = np.maximum(zoom - 1, 0.05)[:, None] / 2
         place = np.array([out_width, out_height]) * (room * rng.uniform(-1, 1, 2) + drift[2:].T / 2)

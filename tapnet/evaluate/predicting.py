@@ -19,11 +19,10 @@ from tapnet.evaluate.protocol import (
     Protocol,
     ResizeFilter,
     Settings,
-    Size,
     device_of,
     protocol_of,
 )
-from tapnet.geometry import rescale
+from tapnet.geometry import Resolution, Size, fitted, rescale
 
 Progress = Callable[[str, int, str], None]  # the pass, videos done, name of the last
 
@@ -54,7 +53,7 @@ def predict(
 
 def predict_clip(clip: Clip, tracker: Any, settings: Settings) -> Predicted:
     """What `tracker` says of the queries of one video, in the pixels of that video."""
-    frames, size = _frames(clip, settings.size(tracker), settings.resize_filter)
+    frames, size = _frames(clip, settings.given(tracker), settings.resize_filter)
     query_points = clip.queries(size, settings.query_mode).query_points
     return _ask(frames, size, query_points, tracker, settings)
 
@@ -68,7 +67,7 @@ def independence(
     for clip in dataset:
         if checked == videos:
             break
-        frames, size = _frames(clip, settings.size(tracker), settings.resize_filter)
+        frames, size = _frames(clip, settings.given(tracker), settings.resize_filter)
         query_points = clip.queries(size, settings.query_mode).query_points
         if len(query_points) < 2:
             continue
@@ -125,7 +124,7 @@ def _ask(
     )
 
 
-def _frames(clip: Clip, given: Size | None, resize_filter: ResizeFilter) -> tuple[np.ndarray, Size]:
+def _frames(clip: Clip, given: Resolution, resize_filter: ResizeFilter) -> tuple[np.ndarray, Size]:
     """[T, h, w, 3] uint8 for the model, and (height, width) of the frames as they are stored.
 
     Frames are decoded and resized one by one: a clip of large frames is never whole in memory.
@@ -133,12 +132,11 @@ def _frames(clip: Clip, given: Size | None, resize_filter: ResizeFilter) -> tupl
     if given is None:
         frames = np.ascontiguousarray(clip.video())
         return frames, (frames.shape[1], frames.shape[2])
-    out = np.empty((len(clip), *given, 3), np.uint8)
-    size = given
-    for row, image in zip(out, clip.images(), strict=True):
+    resized, size = [], (0, 0)
+    for image in clip.images():
         size = (image.shape[0], image.shape[1])
-        row[...] = _resized(image, given, resize_filter)
-    return out, size
+        resized.append(_resized(image, fitted(size, given), resize_filter))
+    return np.stack(resized), size
 
 
 def _resized(image: np.ndarray, size: Size, resize_filter: ResizeFilter) -> np.ndarray:

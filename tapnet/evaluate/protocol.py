@@ -13,10 +13,11 @@ import torch
 
 import tapnet
 from tapnet.data import Dataset
+from tapnet.geometry import Resolution as Given
+from tapnet.geometry import Size
 from tapnet.metrics import QueryMode
 
-Size = tuple[int, int]  # (height, width)
-Resolution = Size | Literal["native", "model"]
+Resolution = Size | int | Literal["native", "model"]
 ResizeFilter = Literal["lanczos", "bilinear"]
 Direction = Literal["both", "forward"]
 
@@ -28,8 +29,8 @@ SUPPORT_POINTS = "none"  # a model is given the queries that are judged, and no 
 class Settings:
     """How videos and queries are given to a model; the defaults are TAP-Vid's own.
 
-    `resolution` is what videos are resized to: (height, width), "native" = not at all, "model" =
-    what the tracker asks for. `direction` "forward" leaves a query's earlier frames untracked.
+    `resolution` is what videos are resized to: (height, width), a number n = about n * n pixels in
+    the shape of the video, "native" = not at all, "model" = what the tracker asks for. `direction` "forward" leaves a query's earlier frames untracked.
     `points_per_call` splits the points of a video: 1 = each on its own, None = all together.
     """
 
@@ -50,17 +51,21 @@ class Settings:
                     f"{name}: expected {choices[0]!r} or {choices[1]!r}, got {value!r}"
                 )
         size = self.resolution
-        named = size in ("native", "model")
-        if not named and (isinstance(size, str) or len(size) != 2 or min(size) < 1):
+        if isinstance(size, str):
+            good = size in ("native", "model")
+        else:
+            good = size > 0 if isinstance(size, int) else len(size) == 2 and min(size) > 0
+        if not good:
             raise ValueError(
-                f"resolution: expected (height, width) in pixels, 'native' or 'model', got {size!r}"
+                "resolution: expected (height, width) or one number of pixels, 'native' or "
+                f"'model', got {size!r}"
             )
         if self.points_per_call is not None and self.points_per_call < 1:
             raise ValueError(f"points_per_call: expected 1 or more, got {self.points_per_call}")
 
-    def size(self, tracker: Any) -> Size | None:
-        """(height, width) that videos are resized to for this tracker; None = as they are."""
-        if isinstance(self.resolution, tuple):
+    def given(self, tracker: Any) -> Given:
+        """What videos are resized to for this tracker: see `geometry.fitted`."""
+        if not isinstance(self.resolution, str):
             return self.resolution
         return tracker.resolution if self.resolution == "model" else None
 
@@ -148,14 +153,14 @@ def _differing(protocols: Sequence[Protocol], names: Sequence[str]) -> list[str]
 def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
     """The protocol of `tracker` asked about `dataset` in this way. Reads the whole dataset."""
     dtypes = [parameter.dtype for parameter in parameters(tracker.model)]
-    size = settings.size(tracker)
+    given = settings.given(tracker)
     return Protocol(
         dataset=dataset.name,
         dataset_sha256=sha256_of(dataset),
         kind=dataset.kind,
         query_mode=settings.query_mode,
-        resolution="native" if size is None else f"{size[0]}x{size[1]}",
-        resize_filter="none" if size is None else settings.resize_filter,
+        resolution=_described(given),
+        resize_filter="none" if given is None else settings.resize_filter,
         direction="both ways" if settings.direction == "both" else "forward only",
         support_points=SUPPORT_POINTS,
         points_per_call=str(settings.points_per_call or "all"),
@@ -166,6 +171,14 @@ def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
         torch_version=torch.__version__,
         tapnet_version=tapnet.__version__,
     )
+
+
+def _described(resolution: Given) -> str:
+    if resolution is None:
+        return "native"
+    if isinstance(resolution, int):
+        return f"about {resolution}x{resolution} pixels in the shape of the video"
+    return f"{resolution[0]}x{resolution[1]}"
 
 
 def parameters(model: Any) -> list[torch.Tensor]:

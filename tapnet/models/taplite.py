@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tapnet.geometry import Resolution
 from tapnet.models.layers import checked_queries, soft_argmax
 from tapnet.models.pyramid import Pyramid, unit
 from tapnet.structs import Prediction, check_shapes
@@ -38,7 +39,7 @@ class TapliteSettings:
     coarse: int = 96  # channels at stride 8
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
-    resolution: tuple[int, int] = (256, 256)  # videos are best resized to it
+    resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
 
@@ -158,14 +159,14 @@ class Taplite(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder = Pyramid(settings.fine, settings.coarse)
-        self.encoder.to(memory_format=torch.channels_last)  # twice as fast on CPUs
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster
         self.begin = nn.Linear(settings.coarse, settings.hidden)
         self.search = Search(settings.hidden)
         self.correct = Correct(settings.hidden)
 
     @property
-    def resolution(self) -> tuple[int, int]:
-        """(height, width) that videos are best resized to before they are given."""
+    def resolution(self) -> Resolution:
+        """What videos are best resized to before they are given: see `geometry.fitted`."""
         return self.settings.resolution
 
     # ------------------------------------------------------------------ frames and points
