@@ -52,7 +52,7 @@ class Conv(nn.Module):
             low, high = self.pad // 2, self.pad - self.pad // 2
             x = F.pad(x, (low, high, low, high))
         x = self.conv(x)
-        return x if self.linear else F.relu6(x)
+        return x if self.linear else F.relu6(x, inplace=True)
 
 
 class Block(nn.Module):
