@@ -34,7 +34,7 @@ class Data:
     preset: Literal["default", "wild"] = "default"  # mix of scenes
     pack: Path | None = None  # made by `tapnet scenes assets`; None = the shipped one
     samples: int = 4  # moments averaged into each frame rendered
-    size: tuple[int, int] = (256, 256)  # (height, width) of clips that are rendered or cropped
+    size: tuple[int, int] = (256, 256)  # (height, width) of the clips
     frames: int = 24  # of each clip rendered
     points: int = 256  # tracks of each clip rendered or taken from Kubric
     workers: int | None = None  # processes that prepare clips; 0 = none beside, None = one per CPU
@@ -100,6 +100,11 @@ class Run:
     device: str = "auto"  # cpu, cuda, or what torch calls the device
     budget: str | None = None  # stop cleanly before this time is over: 540s, 90m, 12h
     log_every: int = 10  # steps between two lines of the log
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the videos that the model is shown, and judged at."""
+        return self.data.size if self.augment is None else self.augment.size
 
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
+from torch import Tensor, nn
 
 from tapnet.config import Checkpoints, Data, Evaluation, Optim, Run
 from tapnet.data import shards
-from tapnet.models import TapNetSettings
+from tapnet.models import MODELS, TapNet, TapNetSettings
+from tapnet.models.layers import BatchNorm2d, CostVolumeHead, SameConv2d
 from tapnet.structs import Example
 
 FRAMES, SIDE, POINTS = 4, 32, 5
@@ -44,11 +47,44 @@ def write_shards(folder: Path, counts: tuple[int, ...] = (3, 2)) -> Path:
     return folder
 
 
+class ToySettings(TapNetSettings):
+    """Those of a TAP-Net."""
+
+
+class Toy(TapNet):
+    """A TAP-Net whose backbone is one convolution and a batch norm."""
+
+    def __init__(self, settings: TapNetSettings) -> None:
+        nn.Module.__init__(self)
+        self.settings = settings
+        self.backbone = _Backbone()
+        self.head = CostVolumeHead(settings.softmax_temperature, outputs=1, occlusion_relu=False)
+        self.pixel_offset = 0.0
+
+
+class _Backbone(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = SameConv2d(3, 32, 7, stride=4), BatchNorm2d(32)
+
+    def forward(self, video: Tensor) -> Tensor:
+        found = self.norm(self.conv(rearrange(video, "b t c h w -> (b t) c h w")))
+        return rearrange(found, "(b t) c h w -> b t c h w", b=len(video))
+
+
+TOY = {"toy": (Toy, ToySettings)}
+
+
+def register() -> None:
+    """Makes the toy a model like the others, in a process of its own."""
+    MODELS.update(TOY)
+
+
 def tiny(out: Path, clips: Path, **changes: Any) -> Run:
-    """A few steps of TAP-Net on clips of `write_shards`."""
+    """A few steps of the toy on clips of `write_shards`; MODELS must have it."""
     settings: dict[str, Any] = {
-        "model": TapNetSettings(),
-        "data": Data(shards=(clips,), workers=0),
+        "model": ToySettings(),
+        "data": Data(shards=(clips,), size=(SIDE, SIDE), workers=0),
         "optim": Optim(batch=2, warmup=1, lr=1e-3),
         "evaluation": Evaluation(clips=0),
         "checkpoint": Checkpoints(every=1),

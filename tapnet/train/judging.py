@@ -42,8 +42,7 @@ def datasets(run: Run, workers: int) -> list[Path]:
     path = folder / f"scenes-{frames}.pkl"
     if not path.exists():
         _log.info("rendering %d clips to be judged on, once: %s", run.evaluation.clips, path)
-        size = run.augment.size if run.augment is not None else run.data.size
-        settings = replace(validation.SETTINGS, size=size)
+        settings = replace(validation.SETTINGS, size=run.size)
         validation.write(
             folder, run.data.pack, workers=workers, groups={path.stem: group}, settings=settings
         )
@@ -81,9 +80,12 @@ class Judge:
     def __call__(self, model: nn.Module, step: int) -> None:
         """Scores every dataset and writes that down; the best weights so far are kept."""
         usable = cast(Model, model)
-        tracker = Tracker(usable, checkpoint.name_of(model), usable.resolution, self.device)
+        tracker = Tracker(usable, checkpoint.name_of(model), self.run.size, self.device)
         mode = self.run.evaluation.query_mode
-        results = [evaluate(path, tracker, query_mode=mode) for path in self.datasets]
+        results = [
+            evaluate(path, tracker, query_mode=mode, resolution=self.run.size)
+            for path in self.datasets
+        ]
         for path, result in zip(self.datasets, results, strict=True):
             _log.info("step %d, %s: %s", step, path.stem, _summary(result))
         first = float(results[0].mean[self.run.evaluation.score].value)
