@@ -1,4 +1,4 @@
-"""One function opens every dataset: it finds out what lies at a path, and says what it cannot be."""
+"""One function opens every dataset: it finds out what lies at a path, and refuses what is none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_dataset_is_named_and_iterated_as_often_as_one_likes(tmp_path: Path) -
 
 
 def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no kind of dataset 'davis': there are .*tapvid"):
+    with pytest.raises(ValueError, match=r"no kind of dataset 'davis': there are .*tapvid"):
         open_dataset(davis(tmp_path), "davis")
     with pytest.raises(FileNotFoundError, match="no such file or folder; expected a dataset"):
         open_dataset(tmp_path / "absent.pkl")

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tapnet.data.badja import Badja
 from tapnet.data.clip import Clip, Dataset
+from tapnet.data.csv_tracks import CsvTracks
 from tapnet.data.jhmdb import Jhmdb
+from tapnet.data.rendered import Movi, Scenes
 from tapnet.data.tapvid import TapVid
+from tapnet.data.tapvid3d import TapVid3d
+from tapnet.data.track_rows import columns
 
 __all__ = ["DATASETS", "Clip", "Dataset", "open_dataset"]
 
-DATASETS: dict[str, type[Dataset]] = {kind.kind: kind for kind in (Jhmdb, TapVid)}
+DATASETS: dict[str, type[Dataset]] = {
+    kind.kind: kind for kind in (Jhmdb, Badja, CsvTracks, TapVid3d, Movi, Scenes, TapVid)
+}
+"""Every layout by name; where several fit a path, it is the first of them."""
 
 
 def open_dataset(path: str | Path, kind: str | None = None) -> Dataset:
@@ -31,8 +39,15 @@ def open_dataset(path: str | Path, kind: str | None = None) -> Dataset:
         return DATASETS[kind](path)
     fitting = [dataset for dataset in DATASETS.values() if dataset.fits(path)]
     if not fitting:
-        raise ValueError(
-            f"{path}: looks like no dataset that is read ({', '.join(DATASETS)}); "
-            "name its kind if it is one"
-        )
+        raise ValueError(f"{path}: looks like no dataset that is read; {_advice(path)}")
     return fitting[0](path)
+
+
+def _advice(path: Path) -> str:
+    if path.suffix in (".zip", ".gz", ".7z"):
+        return "unpack it first"
+    if path.suffix == ".csv" and columns(path) % 3 == 0:
+        return "if it is that of TAP-Vid-Kinetics, make the set by `tapnet data prepare kinetics`"
+    if path.is_dir() and any(path.glob("*.csv")):
+        return "if it is a CSV file with videos, name that file"
+    return f"if it is one, say of which kind: {', '.join(DATASETS)}"

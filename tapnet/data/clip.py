@@ -102,7 +102,7 @@ class Clip:
         shape: tuple[int, ...] = ()
         for t, frame in enumerate(self.frames):
             where = f"{self.source}, frame {t}"
-            image = frame if isinstance(frame, np.ndarray) else _decode(bytes(frame), where)
+            image = frame if isinstance(frame, np.ndarray) else decode(bytes(frame), where)
             shape = shape or image.shape
             if image.shape != shape:
                 raise ValueError(
@@ -158,7 +158,7 @@ class Clip:
         )
 
 
-def _decode(image: bytes, source: str) -> np.ndarray:
+def decode(image: bytes, source: str) -> np.ndarray:
     """[H, W, 3] uint8, by pillow as the reference does."""
     from PIL import Image
 

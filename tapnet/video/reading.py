@@ -96,28 +96,28 @@ class ImagesVideo(Video):
     """A folder of images of one size, in the natural order of their names (2 before 10)."""
 
     def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
-        self._paths = sorted(
+        self.paths = sorted(  # of the frames, in their order
             (p for p in folder.iterdir() if _is_image(p)), key=lambda p: _natural(p.name)
         )
-        if not self._paths:
+        if not self.paths:
             raise ValueError(
                 f"{folder}: expected a folder of images "
                 f"({', '.join(sorted(IMAGE_SUFFIXES))}), found none; to open a video, name its file"
             )
-        self.size = _image_size(self._paths[0])
-        for path in self._paths[1:]:
+        self.size = _image_size(self.paths[0])
+        for path in self.paths[1:]:
             if (size := _image_size(path)) != self.size:
                 raise ValueError(
-                    f"{folder}: expected images of one size, but {self._paths[0].name} is "
+                    f"{folder}: expected images of one size, but {self.paths[0].name} is "
                     f"{width_by_height(self.size)} and {path.name} is {width_by_height(size)}; "
                     "resize or move the odd ones"
                 )
         self.fps = fps
-        self.times = np.arange(len(self._paths)) / fps
+        self.times = np.arange(len(self.paths)) / fps
         self.warnings = []
 
     def _decode(self, start: int, stop: int) -> Iterator[np.ndarray]:
-        for path in self._paths[start:stop]:
+        for path in self.paths[start:stop]:
             yield _read_image(path)
 
 

@@ -1,0 +1,59 @@
+"""Rendered clips are evaluated on the queries that they say themselves."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_kubric import encode, from_above, movi, turning, write
+
+from tapnet.data import open_dataset, shards
+from tapnet.structs import Example
+
+
+def test_movi_is_asked_about_its_own_points_the_same_every_time(tmp_path: Path) -> None:
+    records = [encode(movi(scene)) for scene in (from_above(), turning(), turning())]
+    (tmp_path / "1.0.0").mkdir()
+    write(tmp_path / "1.0.0" / "movi_e-validation.tfrecord-00000-of-00001", records)
+    write(tmp_path / "1.0.0" / "movi_e-train.tfrecord-00000-of-00001", records)
+    dataset = open_dataset(tmp_path)
+    assert dataset.kind == "movi"
+    assert len(dataset.files()) == 1
+    clips, again = list(dataset), list(dataset)
+    assert len({clip.name for clip in clips}) == 3
+    for clip, same in zip(clips, again, strict=True):
+        asked = clip.queries((256, 256), "strided")
+        assert asked.query_points.shape == (256, 3)
+        assert len(np.unique(asked.query_points[:, 0])) > 1
+        np.testing.assert_array_equal(asked.query_points, same.queries((256, 256)).query_points)
+        np.testing.assert_array_equal(asked.trackgroup, np.arange(256))
+        t = asked.query_points[:, 0].astype(int)
+        at_query = asked.target_points[np.arange(256), t]
+        distance = np.linalg.norm(at_query - asked.query_points[:, :0:-1], axis=-1)
+        assert np.median(distance) < 0.5
+
+
+def test_rendered_clips_come_back_with_their_queries(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    example = Example(
+        "train-0-000000",
+        rng.integers(0, 256, (3, 20, 30, 3), np.uint8),
+        np.array([[2, 5.5, 7.25], [0, 19, 29]]),
+        rng.uniform(0, 20, (2, 3, 2)),
+        rng.uniform(size=(2, 3)) < 0.5,
+    )
+    with tarfile.open(tmp_path / "clips-00000.tar", "w") as tar:
+        shards.add(tar, shards.encode("clip-000000", example, {}))
+    dataset = open_dataset(tmp_path)
+    assert dataset.kind == "scenes"
+    assert dataset.files() == [tmp_path / "clips-00000.tar"]
+    (clip,) = dataset
+    asked = clip.queries((20, 30))
+    for name in ("query_points", "target_points", "occluded"):
+        np.testing.assert_allclose(getattr(asked, name), getattr(example, name), rtol=1e-12)
+    assert clip.name == example.name
+    assert np.abs(clip.video().astype(int) - example.video).mean() < 20
+    with pytest.raises(FileNotFoundError, match=r"expected files named like movi_e-validation"):
+        list(open_dataset(tmp_path, "movi"))
