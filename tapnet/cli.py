@@ -23,7 +23,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
-from tapnet.evaluate_cli import evaluate
+from tapnet.evaluate_cli import evaluate, report
 from tapnet.experiment import run as run_experiment
 from tapnet.experiment import train
 from tapnet.faults import exit_code
@@ -39,7 +39,7 @@ ModelName = Annotated[
     arg(metavar="NAME|PATH", help_behavior_hint="(default: the first that `tapnet models` lists)"),
 ]
 Resolution = Annotated[
-    str | None, arg(metavar="HxW", help_behavior_hint="(default: what the model asks for)")
+    str | None, arg(metavar="HxW|N", help_behavior_hint="(default: what the model asks for)")
 ]
 Format = Literal["npz", "csv", "pkl", "mp4"]
 
@@ -71,7 +71,8 @@ def track(
         model: Which tracker: a name that `tapnet models` lists, or a file of weights.
         start: First frame to track; t in the points counts all frames of the video all the same.
         stop: Frame after the last one to track.
-        resolution: What frames are resized to for the model, height first.
+        resolution: What frames are resized to for the model, height first; one number N is about
+            N x N pixels in the shape of the frames. More finds finer detail, and is slower.
         device: auto, cpu, or what torch calls the device.
         save: What to write: VIDEO-tracks.npz for programs, .csv for spreadsheets, .pkl in the
             layout of TAP-Vid, .mp4 to look at.
@@ -175,6 +176,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
     "convert": convert,
     "evaluate": evaluate,
+    "report": report,
     "train": train,
     "scenes": scenes,
     "demo": demo,
@@ -241,7 +243,12 @@ def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[
 def _load(model: str | None, device: str, resolution: str | None) -> tapnet.Tracker:
     from tapnet.tracker import DEFAULT, load
 
-    return load(model or DEFAULT, device, size_of(resolution) if resolution else None)
+    return load(model or DEFAULT, device, resolution_of(resolution) if resolution else None)
+
+
+def resolution_of(text: str) -> tuple[int, int] | int:
+    """HEIGHTxWIDTH, or N for about N * N pixels in the shape of the frames."""
+    return int(text) if text.isdecimal() else size_of(text)
 
 
 def size_of(text: str, what: str = "resolution") -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`tapnet evaluate`: score trackers on a labelled dataset."""
+"""`tapnet evaluate` and `tapnet report`: score trackers on labelled datasets, show the scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from tapnet.progress import PLAIN_SECONDS, QUIET_SECONDS
+from tapnet.progress import PLAIN_SECONDS, QUIET_SECONDS, Progress
 
 if TYPE_CHECKING:
     from tapnet.evaluate import Result
@@ -30,7 +30,7 @@ def evaluate(
     model: Models = None,
     kind: Kind = None,
     query_mode: Literal["first", "strided"] = "first",
-    resolution: Annotated[str, arg(metavar="HxW|native|model")] = "256x256",
+    resolution: Annotated[str, arg(metavar="HxW|N|native|model")] = "256x256",
     resize_filter: Literal["lanczos", "bilinear"] = "lanczos",
     direction: Literal["both", "forward"] = "both",
     points_per_call: PointsPerCall = None,
@@ -52,8 +52,9 @@ def evaluate(
             commas. They share a table, with the best compared to each of the others.
         kind: Which kind of dataset it is, where its look does not tell.
         query_mode: Ask for each track once where it is first visible, or every fifth frame.
-        resolution: What videos are resized to for the tracker, height first; "native" = not at
-            all; "model" = what each tracker asks for. Positions are judged at 256x256.
+        resolution: What videos are resized to for the tracker, height first; one number N = about
+            N x N pixels in the shape of the video; "native" = not at all; "model" = what each
+            tracker asks for. Positions are judged at 256x256.
         resize_filter: How they are resized; lanczos is the benchmark's own.
         direction: Track from a query both ways in time, or forward only; what was not tracked
             counts as said to be occluded.
@@ -92,6 +93,43 @@ def evaluate(
     _show(results, out)
 
 
+def report(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
+    /,
+    out: Annotated[Path, arg(metavar="DIR")] = Path("report"),
+    dataset: Annotated[tuple[Path, ...], arg(metavar="PATH...")] = (),
+    clips: int = 2,
+) -> None:
+    """Make a page of runs: scores, comparisons, plots, worst videos, protocols.
+
+    For example:
+      tapnet report runs --out report
+      tapnet report runs/klt runs/flow --out report --clips 0
+
+    Args:
+        runs: Folders that `tapnet evaluate --out` made: of single runs, or of many.
+        out: Folder for report.html, which holds all it shows, the plots as SVG, and the tables
+            as LaTeX and CSV.
+        dataset: Where the datasets of the runs are now, if they were moved.
+        clips: Worst videos that are shown of each run; 0 keeps every frame out of the page.
+    """
+    from tapnet.cli import prepare_folder
+    from tapnet.data import open_dataset
+    from tapnet.evaluate import page
+
+    if clips < 0:
+        raise ValueError(f"clips: expected 0 or more, got {clips}")
+    if not runs:
+        raise ValueError("expected folders of runs, got none; name one or more")
+    found, datasets = page.find_runs(runs), [open_dataset(path) for path in dataset]
+    prepare_folder(out)
+    with Progress("painting", "clips") as progress:
+        missing = page.write_report(found, out, datasets=datasets, clips=clips, progress=progress)
+    for reason in missing:
+        print(f"tapnet: warning: {reason}", file=sys.stderr)
+    print(f"wrote {out / 'report.html'} and tables and plots beside it")
+
+
 def _show(results: Sequence[Result], out: Path | None) -> None:
     from tapnet import evaluate as evaluation
 
@@ -115,10 +153,10 @@ def _folder(out: Path | None, name: str) -> Path | None:
 
 
 def _resolution(text: str) -> Resolution:
-    from tapnet.cli import size_of
+    from tapnet.cli import resolution_of
 
     names: dict[str, Resolution] = {"native": "native", "model": "model"}
-    return names.get(text) or size_of(text)
+    return names.get(text) or resolution_of(text)
 
 
 def _told(name: str) -> Callable[[str, int, str], None]:

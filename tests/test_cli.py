@@ -157,17 +157,6 @@ def test_models_lists_every_name_and_the_default_first(run: Run) -> None:
     assert sorted(listed) == sorted([*BASELINES, *MODELS])
 
 
-def test_evaluate_prints_the_report_and_keeps_it(run: Run, clip: Path, tmp_path: Path) -> None:
-    tapnet.load("klt").track(clip, "grid:2").save(tmp_path / "a.pkl", clip)
-    args = ["--dataset", tmp_path / "a.pkl", "--model", "klt"]
-    code, out, _ = run("evaluate", *args, "--out", tmp_path / "out")
-    assert code == 0
-    assert "delta_avg" in out
-    report = (tmp_path / "out" / "report.txt").read_text()
-    assert report in out
-    assert re.search(r"^mean +100\.0", report, re.MULTILINE)  # judged by its own tracks
-
-
 @pytest.fixture(scope="session")
 def haiku_tapnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TAP-Net checkpoint in the layout that was published, with weights made by `fill`."""

@@ -48,7 +48,7 @@ def measured(device: str) -> Iterator[list[Cost]]:
 
 def machine(device: str = "cpu") -> str:
     """Processor, accelerator and system: enough to know what a number of seconds is worth."""
-    parts = [_processor(), f"{_cores()} cores", f"{torch.get_num_threads()} torch threads"]
+    parts = [_processor(), f"cores: {_cores()}", f"torch threads: {torch.get_num_threads()}"]
     if torch.device(device).type == "cuda":
         parts.insert(0, torch.cuda.get_device_name(device))
     return f"{', '.join(parts)}, {platform.system()} {platform.machine()}"

@@ -24,11 +24,7 @@ HEADLINES = ("AJ", "delta_avg")  # the first that is judged on the most videos d
 
 def columns(results: Sequence[Result]) -> dict[str, str]:
     """The titles and scores that any of the results has."""
-    return {
-        title: name
-        for title, name in COLUMNS.items()
-        if any(name in r.mean and r.mean[name].count for r in results)
-    }
+    return {title: name for title, name in COLUMNS.items() if any(_has(r, name) for r in results)}
 
 
 def headline(results: Sequence[Result]) -> str:
@@ -64,13 +60,36 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 
 def warnings(results: Sequence[Result]) -> list[str]:
     """What is to be said of a table with these rows: how their protocols differ."""
-    protocols = [result.protocol for result in results]
     said = []
-    if differing := differences(protocols):
+    if differing := differences([result.protocol for result in results]):
         said.append(f"not one protocol, scores do not compare directly: {'; '.join(differing)}")
-    if differing := computed_differently(protocols):
+    if differing := computed_differently([result.protocol for result in results]):
         said.append(f"computed differently: {'; '.join(differing)}")
     return said
+
+
+def protocol_line(results: Sequence[Result]) -> str:
+    """What all results share in one line, or that they do not, and in what."""
+    return "; ".join([results[0].protocol.line()] if comparable(results) else warnings(results))
+
+
+def comparable(results: Sequence[Result]) -> bool:
+    """Whether all were taken under one protocol, so that one may be called the best."""
+    return not differences([result.protocol for result in results])
+
+
+def best(results: Sequence[Result], there: dict[str, str]) -> dict[str, float]:
+    """The highest of each score; NaN, which nothing equals, if the results do not compare."""
+    if not comparable(results):
+        return dict.fromkeys(there.values(), float("nan"))
+    return {
+        name: max((r.mean[name].value for r in results if _has(r, name)), default=float("nan"))
+        for name in there.values()
+    }
+
+
+def _has(result: Result, name: str) -> bool:
+    return name in result.mean and result.mean[name].count > 0
 
 
 def paired(a: Result, b: Result, name: str) -> Comparison:

@@ -1,0 +1,142 @@
+"""`tapnet evaluate` and `tapnet report`, as a user calls them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tapnet import cli
+
+Run = Callable[..., tuple[int, str, str]]
+T, H, W = 6, 48, 64
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `tapnet ARGS`; its exit code, stdout and stderr."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        code = cli.main([str(arg) for arg in args])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two clips of noise that moves 1 px right a frame."""
+    return write_dataset(tmp_path / "clips.pkl", 2)
+
+
+def write_dataset(path: Path, count: int) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (H // 4, W // 4 + 4, 3), dtype=np.uint8)
+    big = noise.repeat(4, axis=0).repeat(4, axis=1)
+    x = np.array([20.0, 30, 40])[:, None] + np.arange(T)
+    clip = {
+        "video": np.stack([big[:, 8 - t : 8 - t + W] for t in range(T)]),
+        "points": np.stack([x / W, np.full((3, T), 0.5)], axis=-1),
+        "occluded": np.zeros((3, T), bool),
+    }
+    path.write_bytes(pickle.dumps({f"clip {i}": clip for i in range(count)}))
+    return path
+
+
+def test_one_tracker_is_told_video_by_video(run: Run, dataset: Path, tmp_path: Path) -> None:
+    code, out, _ = run("evaluate", "--dataset", dataset, "--model", "klt", "--out", tmp_path / "o")
+    assert code == 0
+    text = (tmp_path / "o" / "klt" / "report.txt").read_text()
+    assert text in out
+    assert "video     256x256, resized by lanczos" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith("clip ")]
+    assert [row[:4] for row in rows] == [["clip", "0", "3", "6"], ["clip", "1", "3", "6"]]
+    assert not (tmp_path / "o" / "table.txt").exists()
+
+
+def test_several_trackers_share_a_table_and_a_page(run: Run, dataset: Path, tmp_path: Path) -> None:
+    runs, models = tmp_path / "runs", "klt,flow"
+    code, out, _ = run("evaluate", "--dataset", dataset, "--model", models, "--out", runs)
+    assert code == 0
+    assert (runs / "table.txt").read_text() in out
+    assert "model     klt, nothing trained\nmodel     flow, nothing trained" in out
+    assert "klt and flow" in out or "flow and klt" in out
+    assert {path.name for path in runs.iterdir()} == {"klt", "flow", "table.txt"}
+
+    before = (runs / "klt" / "clip 0.npz").stat().st_mtime_ns
+    code, again, _ = run("evaluate", "--dataset", dataset, "--model", models, "--out", runs)
+    assert (code, again) == (0, out)  # times too: nothing was tracked again
+    assert (runs / "klt" / "clip 0.npz").stat().st_mtime_ns == before
+
+    code, out, err = run("report", runs, "--out", tmp_path / "page", "--clips", 1)
+    assert (code, err) == (0, "")
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {
+        *("report.html", "plots", "table.tex", "scores.csv", "videos.csv")
+    }
+    text = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert text.count("data:video/mp4") == 2
+
+
+def test_options_reach_the_protocol(run: Run, dataset: Path) -> None:
+    args = ["--query-mode", "strided", "--direction", "forward", "--points-per-call", 2]
+    code, out, _ = run("evaluate", "--dataset", dataset, *args, "--resolution", "native")
+    assert code == 0
+    told = "queries   strided, every 5th frame; tracked forward only; 2 per call"
+    assert told in out
+    assert "video     native\n" in out
+    args = ["--resolution", "32x48", "--resize-filter", "bilinear", "--check-independence"]
+    _, out, _ = run("evaluate", "--dataset", dataset, *args)
+    assert "video     32x48, resized by bilinear" in out
+    assert "independence: 6 queries of 2 videos asked alone and with all others" in out
+    assert "differ by up to 0 px" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("evaluate --dataset CLIPS --model klt,kltt", "no model 'kltt': there are"),
+        ("evaluate --dataset CLIPS --model klt,klt --out o", "trackers of different names"),
+        ("evaluate --dataset CLIPS --resolution full", "HEIGHTxWIDTH"),
+        ("evaluate --dataset CLIPS --points-per-call 0", "expected 1 or more, got 0"),
+        ("evaluate --dataset CLIPS --kind davis", "no kind of dataset 'davis'"),
+        ("report nowhere", "nowhere: expected a folder of `tapnet evaluate --out`"),
+        ("report", "expected folders of runs, got none; name one or more"),
+        ("report o --clips -1", "clips: expected 0 or more, got -1"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_clear_line(
+    args: str, message: str, run: Run, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dataset.parent)
+    code, _, err = run(*args.replace("CLIPS", dataset.name).split())
+    assert code == 2
+    assert err.count("\n") == 1, err
+    assert message in err
+    assert not list(dataset.parent.rglob("*.npz"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path, run: Run) -> None:
+    dataset, runs = write_dataset(tmp_path / "clips.pkl", 12), tmp_path / "runs"
+    args = ["evaluate", "--dataset", str(dataset), "--model", "klt", "--out", str(runs)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tapnet", *args], stdout=subprocess.DEVNULL, env=dict(os.environ)
+    )
+    while len(list(runs.glob("klt/clip*.npz"))) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in runs.glob("klt/clip*.npz")}
+    assert len(done) >= 3
+    assert run(*args)[0] == 0
+    kept = {path.name: path.stat().st_mtime_ns for path in runs.glob("klt/clip*.npz")}
+    assert len(kept) == 12
+    assert done.items() <= kept.items()
