@@ -1,4 +1,4 @@
-"""What the baselines share: frames as gray images, points as rows of a state, a clip run both ways.
+"""What online baselines share: frames as gray images, points as rows of a state, both ways in time.
 
 A baseline follows points from one frame to the next. Written here once: its online interface
 (`init_state`, `step`, `add`, `keep`) and, on top of it, the offline call that runs a clip forward
@@ -7,7 +7,7 @@ and backward from any query frame. States are values: no method changes the stat
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Generic, Self, TypeVar
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tapnet.baselines.offline import ClipTracker, check_finite
 from tapnet.structs import Prediction, check_shapes
 from tapnet.video import to_uint8
 
@@ -58,14 +59,13 @@ class State(Generic[Memory, Rows]):
     points: Rows | None = None
 
 
-class OnlineTracker(ABC, Generic[Memory, Rows]):
+class OnlineTracker(ClipTracker, Generic[Memory, Rows]):
     """A tracker that needs one frame at a time and no training.
 
     A subclass says what it remembers of the frames (`remember`), how points begin (`begin`) and
     how they are followed (`follow`). Points never influence one another.
     """
 
-    resolution: tuple[int, int] | None = None  # videos are tracked at their own size
     online: bool = True
 
     @abstractmethod
@@ -110,7 +110,7 @@ class OnlineTracker(ABC, Generic[Memory, Rows]):
         if state.memory is None or state.points is None:
             raise ValueError("points: expected after a frame, got none yet; call step first")
         yx = points.detach().cpu().to(torch.float64).numpy()
-        _check_finite(yx, "points")
+        check_finite(yx, "points")
         new = self.begin(state.memory, np.ascontiguousarray(yx[:, ::-1]))
         return State(state.memory, state.points.append(new))
 
@@ -127,25 +127,8 @@ class OnlineTracker(ABC, Generic[Memory, Rows]):
             )
         return State(state.memory, state.points.take(rows))
 
-    def __call__(self, video: Tensor, query_points: Tensor) -> Prediction:
-        """Tracks of `query_points` [B, N, 3] through `video` [B, T, H, W, 3], both ways in time.
-
-        The video is uint8 or float in [-1, 1]; a query's frame is its time rounded half to even.
-        Raises ValueError for shapes that do not fit, NaN or infinite points, and times outside
-        the video.
-        """
-        sizes = check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
-        queries = query_points.detach().cpu().to(torch.float64).numpy()
-        _check_finite(queries, "query_points")
-        _check_times(queries, sizes["T"])
-        parts = [self._clip(*pair) for pair in zip(video, queries, strict=True)]
-        shape = (sizes["B"], sizes["N"], sizes["T"], 4)
-        said = np.stack(parts) if parts else np.zeros(shape, np.float32)
-        out = torch.from_numpy(said).to(query_points.device)
-        return Prediction(out[..., :2].contiguous(), out[..., 2].clone(), out[..., 3].clone())
-
-    def _clip(self, video: Tensor, queries: np.ndarray) -> np.ndarray:
-        """[N, T, 4]: x, y and the two logits of `queries` [N, 3] in one video [T, H, W, 3]."""
+    def track(self, video: Tensor, queries: np.ndarray) -> np.ndarray:
+        """The offline call: forward from each query frame, and backward from it."""
         said = np.zeros((len(queries), len(video), 4), np.float32)
         if len(queries):
             times = np.rint(queries[:, 0]).astype(np.int64)
@@ -209,23 +192,3 @@ def inside(xy: np.ndarray, gray: np.ndarray) -> np.ndarray:
     """[M] bool: which points (raster) lie in the image."""
     height, width = gray.shape
     return np.all((xy >= 0) & (xy < [width, height]), axis=-1)
-
-
-def _check_finite(points: np.ndarray, name: str) -> None:
-    bad = ~np.isfinite(points).all(-1)
-    if bad.any():
-        where = np.argwhere(bad)[0].tolist()
-        raise ValueError(
-            f"{name}: expected finite numbers, got {points[bad][0].tolist()} at {where}; "
-            f"leave such points out ({bad.sum()} of {bad.size})"
-        )
-
-
-def _check_times(queries: np.ndarray, frames: int) -> None:
-    times = np.rint(queries[..., 0])
-    bad = (times < 0) | (times >= frames)
-    if bad.any():
-        raise ValueError(
-            f"query_points: expected times (t, y, x) in 0..{frames - 1}, got t = "
-            f"{queries[..., 0][bad][0]:g}; a video of {frames} frames has no such frame"
-        )

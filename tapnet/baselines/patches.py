@@ -60,7 +60,7 @@ def recognise(gray: np.ndarray, points: Rows, moved: np.ndarray, missed: np.ndar
             xy[i], alike[i], seen[i], doubt[i] = place, fit, True, (1 - fit) / (1 - FOUND)
     recent = points.recent.copy()
     recent[seen] = normalised(patches_at(gray, xy[seen]))
-    occlusion, expected_dist = _logits(gray, xy, alike, np.where(seen, doubt, np.inf))
+    occlusion, expected_dist = logits(gray, xy, alike, np.where(seen, doubt, np.inf))
     return replace(
         points,
         xy=xy,
@@ -72,7 +72,7 @@ def recognise(gray: np.ndarray, points: Rows, moved: np.ndarray, missed: np.ndar
     )
 
 
-def _logits(
+def logits(
     gray: np.ndarray, xy: np.ndarray, alike: np.ndarray, doubt: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Occlusion from likeness and expected_dist from doubt (0..1 for a seen point, infinite else).
@@ -100,10 +100,10 @@ def patches_at(gray: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def normalised(patches: np.ndarray) -> np.ndarray:
-    """Patches [M, P, P] of mean 0 and length 1, so that a product sums to a correlation."""
-    centred = patches - patches.mean((1, 2), keepdims=True)
-    length = np.sqrt((centred**2).sum((1, 2), keepdims=True))
-    return centred / np.maximum(length, PATCH)  # a contrast below one grey level is none
+    """Patches [..., P, P] of mean 0 and length 1, so that a product sums to a correlation."""
+    centred = patches - patches.mean((-2, -1), keepdims=True)
+    length = np.sqrt((centred**2).sum((-2, -1), keepdims=True))
+    return centred / np.maximum(length, patches.shape[-1])  # no contrast below one grey level
 
 
 def sample(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
