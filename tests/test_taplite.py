@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from tapnet.models import build
+from tapnet.models.neighbourhoods import against, cells_around, read_patch
 from tapnet.models.pyramid import LiteNet, folded
-from tapnet.models.taplite import Taplite, _against, _cells, _cross_entropy, _patch
+from tapnet.models.taplite import Taplite
+from tapnet.models.taplite_losses import cross_entropy
 from tapnet.tracker import Tracker
 
 SIZE = (64, 96)  # height, width
@@ -192,9 +194,9 @@ def test_patches_are_read_where_they_are():
     grid = torch.stack([x, y, torch.ones_like(x)], dim=-1)[None]
     place = torch.tensor([[3.3, 2.8]])
     frame = torch.zeros(1, dtype=torch.long)
-    found = _patch(grid, frame, place, spread=False)[0, 0]
+    found = read_patch(grid, frame, place, spread=False)[0, 0]
     torch.testing.assert_close(found[:2] / found[2], place[0])
-    nine = _patch(grid, frame, place)[0]
+    nine = read_patch(grid, frame, place)[0]
     torch.testing.assert_close(nine[0, :2] / nine[0, 2], place[0] - 1)
     torch.testing.assert_close(nine[5, :2] / nine[5, 2], place[0] + torch.tensor([1.0, 0.0]))
 
@@ -203,13 +205,13 @@ def test_scores_are_products_with_the_cells_around():
     torch.manual_seed(0)
     grid, patch = torch.randn(2, 9, 9, 4), torch.randn(1, 3, 4)
     place, frame = torch.tensor([[4.5, 4.5]]), torch.ones(1, dtype=torch.long)
-    scores = _against(grid, frame, place, patch).view(7, 7, 3)
+    scores = against(grid, frame, place, patch).view(7, 7, 3)
     expected = torch.einsum("yxc,pc->yxp", grid[1, 1:8, 1:8], patch[0])
     torch.testing.assert_close(scores, expected)
-    edge = _against(grid, frame, torch.tensor([[0.5, 0.5]]), patch).view(7, 7, 3)
+    edge = against(grid, frame, torch.tensor([[0.5, 0.5]]), patch).view(7, 7, 3)
     assert (edge[:3] == 0).all()
     assert (edge[3:, 3:] != 0).all()
-    cells, inside, part = _cells(grid, frame, place, 0, 1)
+    cells, inside, part = cells_around(grid, frame, place, 0, 1)
     assert cells.shape == (1, 4, 4)
     assert inside.all()
     assert part.tolist() == [[0.0, 0.0]]
@@ -218,9 +220,9 @@ def test_scores_are_products_with_the_cells_around():
 def test_the_search_loss_is_least_where_the_heat_is():
     heat = torch.zeros(1, 8, 8)
     heat[0, 3, 5] = 20
-    there = _cross_entropy(heat, torch.tensor([[5.5, 3.5]]))
-    elsewhere = _cross_entropy(heat, torch.tensor([[2.5, 3.5]]))
-    between = _cross_entropy(heat, torch.tensor([[5.0, 3.5]]))
+    there = cross_entropy(heat, torch.tensor([[5.5, 3.5]]))
+    elsewhere = cross_entropy(heat, torch.tensor([[2.5, 3.5]]))
+    between = cross_entropy(heat, torch.tensor([[5.0, 3.5]]))
     assert there < 1e-3
     assert elsewhere == pytest.approx(20, abs=1e-3)
     assert between == pytest.approx(10, abs=1e-3)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tapnet.models.neighbourhoods import unit
+
 # in, out, kernel, stride, expansion of each block up to stride 16
 BLOCKS = (
     (32, 16, 3, 1, 1),
@@ -111,11 +113,6 @@ class Pyramid(nn.Module):
         p4 = self.lateral4(c4) + _resized(self.down(p8), c4)
         p4 = p4 + self.mix4(F.relu(p4))
         return unit(p4.permute(0, 2, 3, 1)), unit(p8.permute(0, 2, 3, 1))
-
-
-def unit(x: Tensor) -> Tensor:
-    """x [..., C] with vectors of length 1."""
-    return x * x.square().sum(-1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

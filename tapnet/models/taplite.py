@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from tapnet.geometry import Resolution
 from tapnet.models.layers import checked_queries, soft_argmax
-from tapnet.models.pyramid import Pyramid, unit
+from tapnet.models.neighbourhoods import PATCH, RADIUS, against, read_patch, unit
+from tapnet.models.pyramid import Pyramid
+from tapnet.models.taplite_losses import frame_losses
 from tapnet.structs import Prediction, check_shapes
 
 FINE, COARSE = 4, 8  # strides of the grids
-RADIUS = 3  # neighbourhoods of 7 x 7 cells
-PATCH = 9  # places of a point's patch, 3 x 3
 LOGIT_LIMIT = 12.0
 
 
@@ -188,8 +188,8 @@ class Taplite(nn.Module):
 
     def start(self, grids: Grids, frame: Tensor, xy: Tensor) -> Points:
         """Points asked for at xy [M, 2] of the frames with index `frame` [M]."""
-        fine = _patch(grids.fine, frame, xy / FINE)
-        coarse = _patch(grids.coarse, frame, xy / COARSE)
+        fine = read_patch(grids.fine, frame, xy / FINE)
+        coarse = read_patch(grids.coarse, frame, xy / COARSE)
         middle = coarse[:, PATCH // 2]
         zeros = xy.new_zeros(len(xy))
         return Points(
@@ -260,8 +260,8 @@ class Taplite(nn.Module):
     def _scores(self, grids: Grids, frame: Tensor, points: Points, xy: Tensor) -> Tensor:
         """[M, 49 * 27]: patches of the point against the 7 x 7 cells around xy."""
         both = torch.cat([points.asked_fine, points.lately_fine], dim=1)
-        fine = _against(grids.fine, frame, xy / FINE, both)
-        coarse = _against(grids.coarse, frame, xy / COARSE, points.asked_coarse)
+        fine = against(grids.fine, frame, xy / FINE, both)
+        coarse = against(grids.coarse, frame, xy / COARSE, points.asked_coarse)
         fine = fine.unflatten(1, (-1, 2 * PATCH))  # only differences between places tell where
         fine = (8 * (fine - fine.mean(1, keepdim=True))).flatten(1)
         return torch.cat([fine, 2 * coarse], dim=1)
@@ -274,8 +274,8 @@ class Taplite(nn.Module):
             xy = guess.xy.detach()
             seen = (-guess.occlusion).sigmoid() * (-guess.expected_dist).sigmoid()
             share = 0.3 * seen * (seen > 0.5)
-            new_fine = _patch(grids.fine, frame, xy / FINE)
-            new_coarse = _patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
+            new_fine = read_patch(grids.fine, frame, xy / FINE)
+            new_coarse = read_patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
             lately_fine = unit(torch.lerp(points.lately_fine, new_fine, share[:, None, None]))
             lately_coarse = unit(torch.lerp(points.lately_coarse, new_coarse, share[:, None]))
             velocity = torch.lerp(points.velocity * 0.8, xy - points.xy, 0.5 * seen[:, None])
@@ -413,8 +413,14 @@ class Taplite(nn.Module):
             active = asked_at < t
             points = after.where(active, points)
             visible = active & ~hidden[:, t] & within[:, t]
-            terms = _losses(
-                guesses, heat, truth[:, t], hidden[:, t], visible, active * weight[:, t]
+            terms = frame_losses(
+                guesses,
+                heat,
+                truth[:, t] / COARSE,
+                truth[:, t],
+                hidden[:, t],
+                visible,
+                active * weight[:, t],
             )
             for name, value in terms.items():
                 value = (value * active).sum()
@@ -423,104 +429,7 @@ class Taplite(nn.Module):
         return {name: value / count.clamp_min(1) for name, value in sums.items()}
 
 
-def _losses(
-    guesses: list[Guess],
-    heat: Tensor,
-    truth: Tensor,
-    hidden: Tensor,
-    visible: Tensor,
-    weight: Tensor,
-) -> dict[str, Tensor]:
-    """The terms [M] of one frame; truth [M, 2], the others [M]."""
-    search = _cross_entropy(heat, truth / COARSE) * visible
-    position = 0.2 * _distance(guesses[0].xy, truth)
-    occlusion = torch.zeros_like(search)
-    uncertainty = torch.zeros_like(search)
-    share = 1.0
-    for guess in reversed(guesses[1:]):
-        position = position + share * 0.5 * _distance(guess.xy, truth)
-        target = hidden.to(guess.occlusion.dtype)
-        bce = F.binary_cross_entropy_with_logits
-        occlusion = occlusion + share * bce(guess.occlusion, target, reduction="none")
-        far = ((guess.xy.detach() - truth).square().sum(-1) > 64).to(target.dtype)
-        unsure = bce(guess.expected_dist, far, reduction="none") * ~hidden
-        uncertainty = uncertainty + share * unsure
-        share *= 0.6
-    return {
-        "search": 0.2 * search,
-        "position": position * weight,
-        "occlusion": occlusion,
-        "uncertainty": uncertainty,
-    }
-
-
-def _distance(xy: Tensor, truth: Tensor) -> Tensor:
-    """[M] log(1 + pixels): a halved error counts alike near and far, as in delta_avg."""
-    return ((xy - truth).square().sum(-1) + 1e-4).sqrt().log1p()
-
-
-def _cross_entropy(heat: Tensor, place: Tensor) -> Tensor:
-    """[M] of heat [M, h, w] with the four cells around `place` [M, 2] (x, y) in cells."""
-    height, width = heat.shape[-2:]
-    index = place - 0.5
-    low = index.floor()
-    part = index - low
-    logits = heat.flatten(1)
-    total = logits.new_zeros(len(heat))
-    for dy in (0, 1):
-        for dx in (0, 1):
-            x = (low[:, 0].long() + dx).clamp(0, width - 1)
-            y = (low[:, 1].long() + dy).clamp(0, height - 1)
-            share = (part[:, 0] if dx else 1 - part[:, 0]) * (part[:, 1] if dy else 1 - part[:, 1])
-            total = total + share * logits.gather(1, (y * width + x)[:, None])[:, 0]
-    return logits.logsumexp(1) - total
-
-
 def _said(points: Points) -> Tensor:
     """[M, 4]: x, y and the two logits."""
     logits = torch.stack([points.occlusion, points.expected_dist], dim=-1)
     return torch.cat([points.xy, logits], dim=-1)
-
-
-def _cells(
-    grid: Tensor, frame: Tensor, place: Tensor, low: int, high: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The cells from `low` to `high` around the one left above `place` [M, 2] (x, y) in cells:
-    features [M, k * k, C] (those beyond the edge are the edge's), which are inside [M, k * k], and
-    the part [M, 2] of a cell that the place lies beyond."""
-    height, width, channels = grid.shape[1:]
-    limit = place.new_tensor([width, height])
-    place = torch.minimum(place.clamp_min(-8), limit + 8)  # far away is as good
-    index = place - 0.5
-    corner = index.floor()
-    span = torch.arange(low, high + 1, device=grid.device)
-    x = corner[:, :1].long() + span
-    y = corner[:, 1:].long() + span
-    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    row = frame[:, None] * height + y.clamp(0, height - 1)
-    flat = row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]
-    found = grid.reshape(-1, channels).index_select(0, flat.flatten())
-    cells = (high - low + 1) ** 2
-    return found.view(len(place), cells, channels), inside.flatten(1), index - corner
-
-
-def _between(x: Tensor, part: Tensor, size: int) -> Tensor:
-    """x [M, size * size, P] interpolated between neighbours: [M, (size - 1)², P]."""
-    x = x.unflatten(1, (size, size))
-    x = torch.lerp(x[:, :-1], x[:, 1:], part[:, 1, None, None, None])
-    x = torch.lerp(x[:, :, :-1], x[:, :, 1:], part[:, 0, None, None, None])
-    return x.flatten(1, 2)
-
-
-def _patch(grid: Tensor, frame: Tensor, place: Tensor, spread: bool = True) -> Tensor:
-    """Unit features [M, 9, C] at the 3 x 3 places around `place`, or [M, 1, C] at it alone."""
-    reach = 1 if spread else 0
-    cells, _, part = _cells(grid, frame, place, -reach, reach + 1)
-    return unit(_between(cells, part, 2 * reach + 2))
-
-
-def _against(grid: Tensor, frame: Tensor, place: Tensor, patch: Tensor) -> Tensor:
-    """[M, 49 * P]: features at the 7 x 7 places around `place` times those of a patch [M, P, C]."""
-    cells, inside, part = _cells(grid, frame, place, -RADIUS, RADIUS + 1)
-    scores = torch.bmm(cells, patch.transpose(1, 2)) * inside[:, :, None]
-    return _between(scores, part, 2 * RADIUS + 2).flatten(1)
