@@ -71,7 +71,7 @@ def files(path: str | Path) -> list[Path]:
         raise FileNotFoundError(f"{path}: no such file or folder; expected a TAP-Vid pickle")
     if path.is_file():
         return [path]
-    found = sorted(path.glob("*.pkl"))
+    found = sorted(file for file in path.glob("*.pkl") if not file.name.startswith("."))
     if not found:
         raise FileNotFoundError(
             f"{path}: expected a folder of .pkl files, got none in it; the sets are at {HAD_FROM}"
