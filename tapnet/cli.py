@@ -142,6 +142,34 @@ def convert(
     print(f"wrote {out}: {name_of(model)}, {sum(p.numel() for p in model.parameters()):,} weights")
 
 
+def onnx(
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    /,
+    model: Annotated[
+        str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: taplite)")
+    ] = None,
+    size: Annotated[str, arg(metavar="HxW")] = "256x256",
+    points: int = 64,
+) -> None:
+    """Write a taplite as ONNX: a step from frame to frame, and the start of points.
+
+    For example:
+      tapnet onnx exported --size 256x256 --points 64
+
+    Args:
+        out: Folder for step.onnx and start.onnx.
+        model: The shipped taplite, or a file with the weights of one.
+        size: Size of the frames, height first; multiples of 16.
+        points: How many points the graphs follow; rows that are not needed do no harm.
+    """
+    prepare_folder(out)
+    from tapnet.deploy import write_onnx
+
+    tracker = _load(model or "taplite", "cpu", None)
+    for path in write_onnx(tracker.model, out, size_of(size, "size"), points):
+        print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
 def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     """Track a grid of points through a short clip that comes with the package.
 
@@ -175,6 +203,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "models": models,
     "convert": convert,
+    "onnx": onnx,
     "evaluate": evaluate,
     "report": report,
     "train": train,

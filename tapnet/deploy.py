@@ -10,9 +10,11 @@ new points in by copying rows of what `start` gives.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,20 +54,22 @@ class Start(nn.Module):
 
 
 def write_onnx(
-    model: nn.Module, folder: str | Path, size: tuple[int, int] = (256, 256), points: int = 64
+    model: Any, folder: str | Path, size: tuple[int, int] = (256, 256), points: int = 64
 ) -> list[Path]:
     """Writes step.onnx and start.onnx for frames of `size` (height, width) and `points` points.
 
-    Needs the extra `onnx`. Raises TypeError for another model than taplite, ValueError for a size
-    that is not a multiple of 16 or no points.
+    Needs the extra `onnx`. Raises ValueError for another model than taplite, for a size that is not
+    a multiple of 16 and for no points.
     """
     if not isinstance(model, Taplite):
-        raise TypeError(f"expected a taplite, got a {type(model).__name__}")
+        raise ValueError(f"expected a taplite, got a {type(model).__name__}")
     if size[0] % 16 or size[1] % 16 or min(size) < 16 or points < 1:
         raise ValueError(
             f"expected sides that are multiples of 16 and at least one point, got {size} (height, "
             f"width) and {points} points"
         )
+    if importlib.util.find_spec("onnxscript") is None:
+        raise ValueError("writing ONNX needs onnx and onnxscript: pip install 'tapnet[onnx]'")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     frame = torch.zeros(*size, 3, dtype=torch.uint8)
