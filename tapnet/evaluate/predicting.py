@@ -132,11 +132,13 @@ def _frames(clip: Clip, given: Resolution, resize_filter: ResizeFilter) -> tuple
     if given is None:
         frames = np.ascontiguousarray(clip.video())
         return frames, (frames.shape[1], frames.shape[2])
-    resized, size = [], (0, 0)
-    for image in clip.images():
-        size = (image.shape[0], image.shape[1])
-        resized.append(_resized(image, fitted(size, given), resize_filter))
-    return np.stack(resized), size
+    frames, size = np.zeros((0, 1, 1, 3), np.uint8), (1, 1)
+    for t, image in enumerate(clip.images()):
+        if not t:
+            size = (image.shape[0], image.shape[1])
+            frames = np.empty((len(clip), *fitted(size, given), 3), np.uint8)
+        frames[t] = _resized(image, (frames.shape[1], frames.shape[2]), resize_filter)
+    return frames, size
 
 
 def _resized(image: np.ndarray, size: Size, resize_filter: ResizeFilter) -> np.ndarray:

@@ -30,8 +30,9 @@ class Settings:
     """How videos and queries are given to a model; the defaults are TAP-Vid's own.
 
     `resolution` is what videos are resized to: (height, width), a number n = about n * n pixels in
-    the shape of the video, "native" = not at all, "model" = what the tracker asks for. `direction` "forward" leaves a query's earlier frames untracked.
-    `points_per_call` splits the points of a video: 1 = each on its own, None = all together.
+    the shape of the video, "native" = not at all, "model" = what the tracker asks for. `direction`
+    "forward" leaves a query's earlier frames untracked. `points_per_call` splits the points of a
+    video: 1 = each on its own, None = all together.
     """
 
     query_mode: QueryMode = "first"
@@ -143,7 +144,8 @@ def _differing(protocols: Sequence[Protocol], names: Sequence[str]) -> list[str]
         for protocol in protocols:
             value = getattr(protocol, name)
             if value is not None:  # nothing trained has no precision, so none that differs
-                models.setdefault(value[:16], []).append(protocol.model)
+                told = value[:16] if name.endswith("sha256") else value
+                models.setdefault(told, []).append(protocol.model)
         if len(models) > 1:
             values = [f"{value} ({', '.join(who)})" for value, who in models.items()]
             lines.append(f"{name.replace('_', ' ')}: {', '.join(values)}")
