@@ -127,32 +127,36 @@ class _Lines:
 
 
 class _Bar(_Lines):
-    """A bar in a terminal."""
+    """A bar in a terminal, and under it what is measured."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
 
-        self._bar = Progress(
-            "training {task.completed}/{task.total}",
-            BarColumn(),
-            "{task.fields[described]}",
-            console=Console(stderr=True),
-        )
+        done = TextColumn("step {task.completed} of {task.total}")
+        self._bar = Progress(done, BarColumn(None), expand=True)
+        self._under = Text()
+        self._live = Live(console=Console(stderr=True), get_renderable=self._shown)
+        self._group = Group
         self._task: Any = None
 
+    def _shown(self) -> Any:
+        return self._group(self._bar.get_renderable(), self._under)
+
     def say(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False, markup=False)
+        self._live.console.print(text, highlight=False, markup=False)
 
     def __call__(self, status: Status) -> None:
-        described = _described(status)
         if self._task is None:
-            self._task = self._bar.add_task("", total=status.steps, described=described)
-            self._bar.start()
-        self._bar.update(self._task, completed=status.step, described=described)
+            self._task = self._bar.add_task("", total=status.steps)
+            self._live.start()
+        self._bar.update(self._task, completed=status.step)
+        self._under.plain = _described(status)
 
     def close(self) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 def _described(status: Status) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from tapnet.models import TapirSettings, TapliteSettings, TapNetSettings
 from tapnet.scenes import Settings
 from tapnet.train import train
 
-SIDE, FRAMES, POINTS = 64, 8, 12
+FRAMES, POINTS = 6, 12
 UNCHANGED = Augment(
-    size=(SIDE, SIDE),
     frames=FRAMES,
     points=POINTS,
     max_stride=1,
@@ -42,18 +41,20 @@ class Case:
 
     model: Any
     loss: str
+    side: int  # of the video
     lr: float
     steps: int
 
 
 SMALL_TAPIR = TapirSettings(
-    initial_resolution=(SIDE, SIDE), mixer_hidden_dim=128, num_mixer_blocks=3, num_pips_iter=2
+    initial_resolution=(64, 64), mixer_hidden_dim=128, num_mixer_blocks=3, num_pips_iter=2
 )
 CASES = {
-    "tapnet": Case(TapNetSettings(), "tapir", 1e-3, 400),
-    "tapnet-2022": Case(TapNetSettings(first_release=True), "first_release", 1e-3, 400),
-    "tapir": Case(SMALL_TAPIR, "tapir", 1e-3, 400),
-    "taplite": Case(TapliteSettings(), "own", 1e-3, 400),
+    # A TAP-Net is not exact to a twentieth of its cells of 8 pixels: that takes a larger video.
+    "tapnet": Case(TapNetSettings(), "tapir", 128, 1e-3, 400),
+    "tapnet-2022": Case(TapNetSettings(first_release=True), "first_release", 128, 1e-3, 400),
+    "tapir": Case(SMALL_TAPIR, "tapir", 64, 1e-3, 400),
+    "taplite": Case(TapliteSettings(), "own", 64, 1e-3, 400),
 }
 
 
@@ -61,7 +62,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_every_model_learns_a_clip_by_heart(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    settings = Settings(size=(SIDE, SIDE), frames=FRAMES, points=POINTS, samples=2)
+    size = (case.side, case.side)
+    settings = Settings(size=size, frames=FRAMES, points=POINTS, samples=2)
     clip = Recipe(seed=1, settings=settings).example(0)
     (tmp_path / "clips").mkdir()
     with tarfile.open(tmp_path / "clips" / "clips-00000.tar", "w") as tar:
@@ -73,7 +75,7 @@ def test_every_model_learns_a_clip_by_heart(name: str, tmp_path: Path) -> None:
         model=case.model,
         loss=case.loss,
         data=Data(shards=(tmp_path / "clips",), workers=0),
-        augment=UNCHANGED,
+        augment=replace(UNCHANGED, size=size),
         optim=Optim(lr=case.lr, warmup=20, weight_decay=0.0, batch=1, clip_norm=1.0),
         evaluation=Evaluation(every=100, clips=0, datasets=(held,), videos=0),
         checkpoint=Checkpoints(minutes=60),
