@@ -23,6 +23,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
+from tapnet.data_cli import DATA
 from tapnet.evaluate_cli import evaluate, report
 from tapnet.experiment import run as run_experiment
 from tapnet.experiment import train
@@ -199,6 +200,16 @@ def scenes() -> None:
     main(["scenes", "--help"])
 
 
+def data() -> None:
+    """Labelled datasets: make them, check that they are whole, list what is read.
+
+    For example:
+      tapnet data check tapvid_davis.pkl
+      tapnet data list
+    """
+    main(["data", "--help"])
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "models": models,
@@ -207,10 +218,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "train": train,
+    "data": data,
     "scenes": scenes,
     "demo": demo,
 }
-GROUPS = {"scenes": SCENES}  # commands of two words
+GROUPS = {"data": DATA, "scenes": SCENES}  # commands of two words
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,7 +28,18 @@ LAYERS = [
         "demo",
         "deploy",
     },
-    {"__main__", "cli", "evaluate_cli", "experiment", "faults", "live", "progress", "scenes_cli", "studio"},
+    {
+        "__main__",
+        "cli",
+        "data_cli",
+        "evaluate_cli",
+        "experiment",
+        "faults",
+        "live",
+        "progress",
+        "scenes_cli",
+        "studio",
+    },
 ]
 PARTS = LAYERS[2]
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem != "__init__")

@@ -45,6 +45,11 @@ class Part:
     def __iter__(self) -> Iterator[np.ndarray]:
         return self.video.frames(self.start, self.stop)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the video; may grow while it is read."""
+        return self.video.warnings
+
 
 @dataclass(frozen=True)
 class Clip:

@@ -16,6 +16,7 @@ and of other keys, which are ignored. Files are read by `pickles.load_pickle`, w
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ _NAMES = {
     "tapvid_rgb_stacking": "tapvid-rgb-stacking",
     "tapvid_kinetics": "tapvid-kinetics",
 }
+SHARD = re.compile(r"(\d{4})_of_(\d{4})\.pkl")  # of TAP-Vid-Kinetics
 HAD_FROM = "https://github.com/google-deepmind/tapnet/tree/main/tapnet/tapvid"
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
@@ -51,6 +53,11 @@ class TapVid(Dataset):
 
     @property
     def name(self) -> str:
+        names = [file.name for file in self.path.glob("*.pkl")] if self.path.is_dir() else []
+        if names and all(name.startswith("robotap") for name in names):
+            return "robotap"  # in splits
+        if names and all(SHARD.fullmatch(name) for name in names):
+            return "tapvid-kinetics"
         return _NAMES.get(self.path.stem, self.path.stem)
 
     @classmethod
