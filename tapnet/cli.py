@@ -101,12 +101,18 @@ def models() -> None:
       tapnet models
     """
     from tapnet.baselines import BASELINES
+    from tapnet.checkpoint import shipped
     from tapnet.models import MODELS
     from tapnet.tracker import DEFAULT
 
-    ready = sorted(BASELINES, key=lambda name: (name != DEFAULT, name))
-    rows = [(name, "ready", _summary(type(BASELINES[name]()))) for name in ready]
-    rows += [(name, "needs weights", _summary(kind)) for name, (kind, _) in MODELS.items()]
+    kinds = {name: kind for name, (kind, _) in MODELS.items()}
+    kinds |= {name: type(baseline()) for name, baseline in BASELINES.items()}
+    ready = {*shipped(), *BASELINES}
+    order = sorted(kinds, key=lambda name: (name != DEFAULT, name not in ready, name))
+    rows = [
+        (name, "ready" if name in ready else "needs weights", _summary(kinds[name]))
+        for name in order
+    ]
     for name, state, summary in rows:
         print(f"{name:<16}{state:<16}{summary}")
     print("\nA model that needs weights is named by its file: tapnet track VIDEO --model FILE")

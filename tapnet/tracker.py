@@ -22,7 +22,7 @@ from tapnet.tracks import Tracks
 from tapnet.video import Video
 from tapnet.video import open as open_video
 
-DEFAULT = "klt"  # what `load()` gives
+DEFAULT = "taplite"  # what `load()` gives
 _OURS = {".safetensors"}
 _PUBLISHED = {".npy", ".pt", ".pth", ".ckpt"}
 

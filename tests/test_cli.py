@@ -110,8 +110,8 @@ def test_track_writes_what_the_tracker_says(run: Run, clip: Path, tmp_path: Path
     assert (code, err) == (0, "")
     assert names(out) == sorted(f"noise-tracks.{suffix}" for suffix in formats)
     assert all(str(out / name) in said for name in names(out))
-    assert "klt: 9 points through 5 frames of 64x48" in said
-    expected = tapnet.load("klt").track(clip, "grid:3")
+    assert "taplite: 9 points through 5 frames of 64x48" in said
+    expected = tapnet.load().track(clip, "grid:3")
     read = Tracks.load(out / "noise-tracks.npz")
     np.testing.assert_array_equal(read.xy, expected.xy)
     painted, plain = video.open(out / "noise-tracks.mp4"), video.open(clip)
