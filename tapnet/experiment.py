@@ -129,6 +129,8 @@ class _Lines:
 class _Bar(_Lines):
     """A bar in a terminal, and under it what is measured."""
 
+    _task: Any = None
+
     def __init__(self) -> None:
         from rich.console import Console, Group
         from rich.live import Live
@@ -138,9 +140,8 @@ class _Bar(_Lines):
         done = TextColumn("step {task.completed} of {task.total}")
         self._bar = Progress(done, BarColumn(None), expand=True)
         self._under = Text()
-        self._live = Live(console=Console(stderr=True), get_renderable=self._shown)
         self._group = Group
-        self._task: Any = None
+        self._live = Live(console=Console(stderr=True), get_renderable=self._shown)
 
     def _shown(self) -> Any:
         return self._group(self._bar.get_renderable(), self._under)

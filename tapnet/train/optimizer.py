@@ -86,6 +86,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[
     }
 
 
+@torch.no_grad()
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, model: nn.Module, state: Mapping[str, Tensor]
 ) -> None:
@@ -94,9 +95,10 @@ def load_optimizer_state(
     for key, value in state.items():
         name, _, moment = key.rpartition("/")
         parameter = parameters[name]
-        # The counter of steps stays on the CPU, where AdamW keeps it.
-        value = value.to(parameter.device) if moment != "step" else value
-        optimizer.state[parameter][moment] = value.clone()
+        if moment == "step":  # stays on the CPU, where AdamW keeps it
+            optimizer.state[parameter][moment] = value.clone()
+        else:
+            optimizer.state[parameter][moment] = torch.empty_like(parameter).copy_(value)
 
 
 class Average:

@@ -143,7 +143,8 @@ class _First(_Training):
         """Scores the weights there are and exports them."""
         if self.judge is not None:
             self.judge(self.trainer.average.model, self.trainer.step)
-        self._export()
+        if self.folder.steps():
+            self._export()
         return self.trainer.step
 
     def begun(self) -> None:
