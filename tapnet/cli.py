@@ -105,7 +105,7 @@ def models() -> None:
     from tapnet.models import MODELS
     from tapnet.tracker import DEFAULT
 
-    kinds = {name: kind for name, (kind, _) in MODELS.items()}
+    kinds: dict[str, type] = {name: kind for name, (kind, _) in MODELS.items()}
     kinds |= {name: type(baseline()) for name, baseline in BASELINES.items()}
     ready = {*shipped(), *BASELINES}
     order = sorted(kinds, key=lambda name: (name != DEFAULT, name not in ready, name))

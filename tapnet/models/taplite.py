@@ -14,6 +14,7 @@ the images the network sees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -42,6 +43,7 @@ class TapliteSettings:
     resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
+    points_per_chunk: int = 64  # followed at a time; no effect on results
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,18 @@ class Points:
     def take(self, index: Tensor) -> Points:
         return Points(*(getattr(self, f.name)[index] for f in fields(self)))
 
-    def append(self, other: Points) -> Points:
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return Points(*(torch.cat(pair) for pair in pairs))
+    def split(self, count: int) -> list[Points]:
+        """These rows, at most `count` at a time."""
+        parts = (getattr(self, f.name).split(count) for f in fields(self))
+        return [Points(*part) for part in zip(*parts, strict=True)]
+
+    @staticmethod
+    def joined(parts: Sequence[Points]) -> Points:
+        """The rows of all parts, one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        names = [f.name for f in fields(Points)]
+        return Points(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def where(self, mask: Tensor, other: Points) -> Points:
         """These rows where the mask [M] is true, the other's elsewhere."""
@@ -233,6 +244,11 @@ class Taplite(nn.Module):
             xy = guess.xy.detach()
         return self._after(grids, frame, points, guess, hidden), guesses, heat
 
+    def _follow(self, grids: Grids, points: Points) -> Points:
+        """`advance` in one frame, some points at a time: what they need then fits a cache."""
+        parts = points.split(self.settings.points_per_chunk)
+        return Points.joined([self.advance(grids, part)[0] for part in parts])
+
     def _heat(self, grids: Grids, points: Points, expected: Tensor) -> tuple[Tensor, Tensor]:
         """Heat [M, h, w] and the likeness [M, 2, h, w] to the query and the lately seen."""
         videos, height, width, _ = grids.coarse.shape
@@ -328,11 +344,11 @@ class Taplite(nn.Module):
                     kept.update({t: new.frames(slice(i, i + 1)) for i, t in enumerate(missing)})
                 for t in part:
                     if points is not None:
-                        points = self.advance(kept[t], points)[0]
+                        points = self._follow(kept[t], points)
                     starting = (times == t).nonzero()[:, 0]
                     if len(starting):
                         new_points = self.start(kept[t], torch.zeros_like(starting), xy[starting])
-                        points = new_points if points is None else points.append(new_points)
+                        points = Points.joined([points, new_points] if points else [new_points])
                         rows = torch.cat([rows, starting])
                     if points is not None:
                         said[rows, t] = _said(points)
@@ -361,7 +377,7 @@ class Taplite(nn.Module):
             none = torch.zeros(0, dtype=torch.long, device=frame.device)
             points = self.start(grids, none, grids.fine.new_zeros(0, 2))
         elif len(points.xy):
-            points = self.advance(grids, points)[0]
+            points = self._follow(grids, points)
         said = _said(points)[None, :, None]
         state = TapliteState(size, grids, points)
         return Prediction(said[..., :2], said[..., 2], said[..., 3]), state
@@ -373,7 +389,9 @@ class Taplite(nn.Module):
         check_shapes(points=(points, "K 2"))
         xy = points.flip(-1).to(state.points.xy)
         frame = torch.zeros(len(xy), dtype=torch.long, device=xy.device)
-        return replace(state, points=state.points.append(self.start(state.grids, frame, xy)))
+        return replace(
+            state, points=Points.joined([state.points, self.start(state.grids, frame, xy)])
+        )
 
     def keep(self, state: TapliteState, index: Tensor) -> TapliteState:
         """The state with only the points `index` (rows), in that order."""
