@@ -95,7 +95,7 @@ def test_options_reach_the_protocol(run: Run, dataset: Path) -> None:
     args = ["--resolution", "32x48", "--resize-filter", "bilinear", "--check-independence"]
     _, out, _ = run("evaluate", "--dataset", dataset, *args)
     assert "video     32x48, resized by bilinear" in out
-    assert "independence: 6 queries of 2 videos asked alone and with all others" in out
+    assert "independence of klt: 6 queries of 2 videos asked alone and with all others" in out
     assert "differ by up to 0 px" in out
 
 

@@ -65,9 +65,9 @@ def test_an_interval_is_repeatable_and_blind_to_what_was_not_judged() -> None:
     assert found == interval(mean_of(values))
     assert found == interval(mean_of([NAN, *values, NAN]))
     assert found != interval(mean_of(values), seed=1)
-    same = interval(mean_of([0.5] * 4))
+    same = interval(mean_of([0.5] * 5))
     assert (same.low, same.high) == (0.5, 0.5)
-    for too_few in ([], [NAN], [0.3]):
+    for too_few in ([], [NAN], [0.1, 0.2, NAN, 0.3, 0.4]):
         assert np.isnan(interval(mean_of(too_few)).low)
 
 

@@ -46,7 +46,8 @@ def a_result(model: str, scores: list[float], **changes: str) -> Result:
     return Result(replace(PROTOCOL, model=model, **changes), tuple(rows))
 
 
-GOOD, POOR = a_result("good", [0.6, 0.7, 0.8]), a_result("poor", [0.5, 0.4, 0.1])
+GOOD = a_result("good", [0.6, 0.65, 0.7, 0.75, 0.8])
+POOR = a_result("poor", [0.5, 0.4, 0.1, 0.3, 0.2])
 
 
 def test_a_table_has_a_row_for_each_tracker_the_best_first() -> None:
@@ -56,11 +57,21 @@ def test_a_table_has_a_row_for_each_tracker_the_best_first() -> None:
     assert "WARNING" not in head
     titles, first, second = (line.split() for line in rows.splitlines())
     assert titles == ["model", "videos", "AJ", "delta_avg", "frames/s", "memory"]
-    with_interval = ["70.0", "(60.0-80.0)"]
-    assert first == ["good", "3", *with_interval, *with_interval, "20", "300", "MB"]
-    assert second[:3] == ["poor", "3", "33.3"]
-    assert verdicts.startswith("no sure difference between good and poor: +36.7 AJ, 95% interval ")
-    assert verdicts.strip().endswith("p = 0.25, better on 3 and worse on 0 of 3 videos")
+    ends = GOOD.intervals["average_jaccard"]
+    with_interval = ["70.0", f"({100 * ends.low:.1f}-{100 * ends.high:.1f})"]
+    assert first == ["good", "5", *with_interval, *with_interval, "20", "300", "MB"]
+    assert second[:3] == ["poor", "5", "30.0"]
+    assert verdicts.startswith("no sure difference between good and poor: +40.0 AJ, 95% interval ")
+    assert verdicts.strip().endswith("p = 0.062, better on 5 and worse on 0 of 5 videos")
+
+
+def test_of_few_videos_no_interval_is_told() -> None:
+    good, poor = (replace(result, rows=result.rows[:4]) for result in (GOOD, POOR))
+    text = table([good, poor])
+    assert "67.5  " in text
+    assert "(" not in text.split("\n\n")[1]
+    told = "no sure difference between good and poor: +35.0 AJ, p = 0.12, better on 4 and"
+    assert told in text
 
 
 def test_a_sure_difference_is_called_one() -> None:
@@ -87,7 +98,7 @@ def test_a_sure_difference_is_called_one() -> None:
 def test_rows_of_two_protocols_are_never_together_without_a_word(
     change: dict[str, str], said: str
 ) -> None:
-    other = a_result("other", [0.1, 0.2, 0.3], **change)
+    other = a_result("other", [0.1, 0.2, 0.3, 0.4, 0.5], **change)
     assert differences([GOOD.protocol, other.protocol]) == [said]
     first = table([GOOD, other]).splitlines()[0]
     assert first == f"WARNING   not one protocol, scores do not compare directly: {said}"
@@ -96,12 +107,12 @@ def test_rows_of_two_protocols_are_never_together_without_a_word(
 
 def test_another_device_is_told_and_nothing_trained_has_no_precision_that_differs() -> None:
     trained = {"weights_sha256": "cd" * 32, "precision": "float32"}
-    other = a_result("other", [0.1, 0.2, 0.3], device="cuda:0", **trained)
+    other = a_result("other", [0.1, 0.2, 0.3, 0.4, 0.5], device="cuda:0", **trained)
     (said,) = summary.warnings([GOOD, other])
     assert said == "computed differently: device: cpu (good), cuda:0 (other)"
     assert summary.comparable([GOOD, other])
-    half = a_result("half", [0.1, 0.2, 0.3], **{**trained, "precision": "bfloat16"})
-    full = a_result("full", [0.1, 0.2, 0.3], **trained)
+    half = a_result("half", [0.1, 0.2, 0.3, 0.4, 0.5], **{**trained, "precision": "bfloat16"})
+    full = a_result("full", [0.1, 0.2, 0.3, 0.4, 0.5], **trained)
     assert summary.warnings([full, half]) == [
         "computed differently: precision: float32 (full), bfloat16 (half)"
     ]
@@ -111,7 +122,7 @@ def test_another_device_is_told_and_nothing_trained_has_no_precision_that_differ
 def test_results_of_other_videos_or_queries_have_a_table_of_their_own(
     change: dict[str, str],
 ) -> None:
-    other = a_result("other", [0.1, 0.2, 0.3], **change)
+    other = a_result("other", [0.1, 0.2, 0.3, 0.4, 0.5], **change)
     text = table([GOOD, other])
     assert text.count("dataset   davis") == 2
     assert "better" not in text
@@ -124,8 +135,8 @@ def test_the_headline_is_judged_on_the_most_videos() -> None:
     rows = [replace(r, scores={**r.scores, "average_jaccard": NAN}) for r in GOOD.rows[1:]]
     few = replace(GOOD, rows=(GOOD.rows[0], *rows))
     assert summary.headline([few]) == "delta_avg"
-    assert "no AJ (nothing to judge): video 1, video 2" in table([few])
-    nothing = a_result("nothing", [NAN, NAN, NAN])
+    assert "no AJ (nothing to judge): video 1, video 2, video 3, video 4." in table([few])
+    nothing = a_result("nothing", [NAN] * 5)
     assert summary.ranked([nothing, POOR])[0] is POOR
     assert "good and nothing: no video has AJ of both" in table([nothing, GOOD])
     with pytest.raises(ValueError, match="expected one result or more, got none"):
@@ -142,4 +153,4 @@ def test_a_pooled_score_is_not_the_mean_of_videos() -> None:
     result = Result(PROTOCOL, tuple(rows))
     assert result.mean["AJ_RD"].value == 1 / 10
     assert result.mean["AJ_RD"].left_out == ("video 2",)
-    assert result.intervals["AJ_RD"].high == 1
+    assert summary.counts([result], {"AJ_RD": "AJ_RD"}) == {"AJ_RD": "2 of 3 videos"}

@@ -18,6 +18,7 @@ import numpy as np
 
 DRAWS = 2000
 LEVEL = 0.95
+FEWEST = 5  # videos: of fewer, samples drawn again tell next to nothing
 _EXACT = 13  # videos up to which all 2^V sign flips are tried
 _CHUNK = 1000  # swaps at a time
 
@@ -63,7 +64,7 @@ def mean_of(values: Sequence[float] | np.ndarray) -> Sums:
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a score lies with probability `LEVEL`; NaN if fewer than two videos are judged."""
+    """Where a score lies with probability `LEVEL`; NaN if fewer than `FEWEST` are judged."""
 
     low: float
     high: float
@@ -72,7 +73,7 @@ class Interval:
 def interval(sums: Sums, draws: int = DRAWS, seed: int = 0) -> Interval:
     """Percentile bootstrap interval over videos: the same for the same sums and seed."""
     kept = sums.take(sums.judged)
-    if len(kept.part) < 2:
+    if len(kept.part) < FEWEST:
         return Interval(float("nan"), float("nan"))
     return _between(kept.value(resamples(len(kept.part), draws, seed)))
 
@@ -114,7 +115,7 @@ def compare(a: Sums, b: Sums, draws: int = DRAWS, seed: int = 0) -> Comparison:
     difference = float(a.value() - b.value())
     lead = _alone(a) - _alone(b)
     weights = resamples(count, draws, seed)
-    ends = _between(a.value(weights) - b.value(weights)) if count > 1 else Interval(nan, nan)
+    ends = _between(a.value(weights) - b.value(weights)) if count >= FEWEST else Interval(nan, nan)
     p_value = _flip_test(a, b, abs(difference), draws, seed)
     better, worse = int((lead > 0).sum()), int((lead < 0).sum())
     return Comparison(count, difference, ends, p_value, better, worse)

@@ -9,8 +9,9 @@ import numpy as np
 from tapnet import metrics
 from tapnet.evaluate.protocol import computed_differently, differences
 from tapnet.evaluate.results import Result
-from tapnet.evaluate.statistics import LEVEL, Comparison, compare
+from tapnet.evaluate.statistics import LEVEL, Comparison, Interval, compare
 
+WITH_INTERVAL = ("AJ", "delta_avg", "OA")  # where there is no room for all
 COLUMNS = {  # title: score
     "AJ": "average_jaccard",
     "delta_avg": "average_pts_within_thresh",
@@ -110,15 +111,21 @@ def verdict(a: Result, b: Result, title: str) -> str:
         return f"{one} and {other}: no video has {title} of both"
     if found.difference < 0:
         return verdict(b, a, title)
-    ends = f"{100 * found.interval.low:+.1f} to {100 * found.interval.high:+.1f}"
     numbers = (
-        f"{100 * found.difference:+.1f} {title}, {LEVEL:.0%} interval {ends}, "
+        f"{100 * found.difference:+.1f} {title}, {ends_shown(found.interval)}"
         f"{p_shown(found.p_value)}, better on {found.better} and worse on {found.worse} of "
         f"{found.videos} videos"
     )
     if found.sure:
         return f"{one} is better than {other}: {numbers}"
     return f"no sure difference between {one} and {other}: {numbers}"
+
+
+def ends_shown(ends: Interval) -> str:
+    """The interval of a difference, with a comma; nothing where there is none."""
+    if np.isnan(ends.low):
+        return ""
+    return f"{LEVEL:.0%} interval {100 * ends.low:+.1f} to {100 * ends.high:+.1f}, "
 
 
 def p_shown(p_value: float) -> str:
@@ -145,10 +152,30 @@ def speed_shown(frames_per_second: float) -> str:
     return f"{frames_per_second:.3g}" if frames_per_second < 100 else f"{frames_per_second:.0f}"
 
 
-def left_out(result: Result, there: dict[str, str]) -> dict[tuple[str, ...], list[str]]:
-    """The videos that columns leave out, and the columns that leave out the same ones."""
-    found: dict[tuple[str, ...], list[str]] = {}
+def counts(results: Sequence[Result], there: dict[str, str]) -> dict[str, str]:
+    """Titles of the columns that are not judged on all videos, and on how many they are."""
+    total = len(results[0].rows)
+    found = {}
     for title, name in there.items():
-        if name in result.mean and result.mean[name].left_out:
-            found.setdefault(result.mean[name].left_out, []).append(title)
+        judged = {result.mean[name].count for result in results if name in result.mean}
+        if judged != {total}:
+            told = " or ".join(map(str, sorted(judged)))
+            found[title] = f"{told} of {total} videos"
     return found
+
+
+def left_out(results: Sequence[Result], there: dict[str, str]) -> list[str]:
+    """Which videos the columns leave out, in sentences; once where all results agree."""
+    told: dict[str, list[str]] = {}
+    for result in results:
+        columns: dict[tuple[str, ...], list[str]] = {}
+        for title, name in there.items():
+            if name in result.mean and result.mean[name].left_out:
+                columns.setdefault(result.mean[name].left_out, []).append(title)
+        for names, titles in columns.items():
+            text = f"no {', '.join(titles)} (nothing to judge): {', '.join(names)}."
+            told.setdefault(text, []).append(result.protocol.model)
+    return [
+        text if len(models) == len(results) else f"{', '.join(models)}: {text}"
+        for text, models in told.items()
+    ]

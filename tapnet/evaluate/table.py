@@ -9,10 +9,8 @@ import numpy as np
 from tapnet import metrics
 from tapnet.evaluate import summary
 from tapnet.evaluate.results import Result
-from tapnet.evaluate.statistics import LEVEL
-from tapnet.evaluate.summary import COLUMNS, shown
-
-_WITH_INTERVAL = ("AJ", "delta_avg", "OA")
+from tapnet.evaluate.statistics import FEWEST, LEVEL
+from tapnet.evaluate.summary import COLUMNS, WITH_INTERVAL, shown
 
 
 def table(results: Sequence[Result]) -> str:
@@ -30,7 +28,7 @@ def _table(results: Sequence[Result]) -> str:
     there = summary.columns(results)
     heads = ["model", "videos", *there, "frames/s", "memory"]
     lines = [heads, *(_cells(result, there) for result in summary.ranked(results))]
-    notes = [f"{result.protocol.model}: {n}" for result in results for n in _notes(result, there)]
+    notes = [*summary.left_out(results, there), *_independence(results)]
     parts = [*_protocol_lines(results), "", *_aligned(lines), "", *_verdicts(results), *notes]
     return "\n".join(parts).rstrip()
 
@@ -40,8 +38,8 @@ def _cells(result: Result, there: dict[str, str]) -> list[str]:
     for title, name in there.items():
         value = result.mean[name].value if name in result.mean else float("nan")
         cell = shown(value)
-        if title in _WITH_INTERVAL and not np.isnan(value):
-            ends = result.intervals[name]
+        ends = result.intervals.get(name)
+        if title in WITH_INTERVAL and ends is not None and not np.isnan(ends.low):
             cell += f" ({shown(ends.low)}-{shown(ends.high)})"
         cells.append(cell)
     speed = summary.speed_shown(result.frames_per_second)
@@ -94,14 +92,12 @@ def _verdicts(results: Sequence[Result]) -> list[str]:
     return [summary.verdict(best, other, title) for other in others]
 
 
-def _notes(result: Result, there: dict[str, str]) -> list[str]:
-    notes = [
-        f"no {', '.join(titles)} (nothing to judge): {', '.join(names)}"
-        for names, titles in summary.left_out(result, there).items()
+def _independence(results: Sequence[Result]) -> list[str]:
+    return [
+        f"independence of {result.protocol.model}: {result.independence}"
+        for result in results
+        if result.independence is not None
     ]
-    if result.independence is not None:
-        notes.append(f"independence: {result.independence}")
-    return notes
 
 
 def report(result: Result) -> str:
@@ -113,13 +109,14 @@ def report(result: Result) -> str:
         lines.append([row.name, str(row.points), str(row.frames), *scores])
     means = [result.mean[name] for name in there.values()]
     lines.append(["mean", "", "", *(shown(mean.value) for mean in means)])
-    if len(result.rows) > 1:
+    if len(result.rows) >= FEWEST:
         ends = [result.intervals[name] for name in there.values()]
         lines.append([f"{LEVEL:.0%} from", "", "", *(shown(end.low) for end in ends)])
         lines.append([f"{LEVEL:.0%} to", "", "", *(shown(end.high) for end in ends)])
     lines.append(["videos counted", "", "", *(str(mean.count) for mean in means)])
     parts = [*_protocol_lines([result]), "", *_aligned(lines), *_jaccard_line(result)]
-    return "\n".join([*parts, *_notes(result, there)]) + "\n"
+    notes = [*summary.left_out([result], there), *_independence([result])]
+    return "\n".join([*parts, *notes]) + "\n"
 
 
 def _jaccard_line(result: Result) -> list[str]:

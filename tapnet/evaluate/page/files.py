@@ -12,7 +12,7 @@ import numpy as np
 from tapnet.evaluate import summary
 from tapnet.evaluate.results import Result
 from tapnet.evaluate.statistics import LEVEL
-from tapnet.evaluate.summary import shown
+from tapnet.evaluate.summary import WITH_INTERVAL, shown
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -35,11 +35,12 @@ def _latex(results: Sequence[Result]) -> str:
     best = summary.best(results, there)
     body = []
     for result in summary.ranked(results):
-        cells = [_cell(result, name, best[name]) for name in there.values()]
+        cells = [_cell(result, title, name, best[name]) for title, name in there.items()]
         body.append(" & ".join([_escaped(result.protocol.model), *cells]) + r" \\")
     caption = (
         f"{results[0].protocol.dataset}: scores times 100, with {LEVEL:.0%} intervals over "
-        f"{len(results[0].rows)} videos. Protocol: {summary.protocol_line(results)}."
+        f"{len(results[0].rows)} videos.{_told(results, there)} "
+        f"Protocol: {summary.protocol_line(results)}."
     )
     heads = " & ".join(["tracker", *(_escaped(title) for title in there)])
     return "\n".join(
@@ -60,13 +61,19 @@ def _latex(results: Sequence[Result]) -> str:
     )
 
 
-def _cell(result: Result, name: str, best: float) -> str:
+def _told(results: Sequence[Result], there: dict[str, str]) -> str:
+    """On how many videos the columns are judged that are not judged on all."""
+    counts = summary.counts(results, there)
+    return "".join(f" {title}: {count}." for title, count in counts.items())
+
+
+def _cell(result: Result, title: str, name: str, best: float) -> str:
     value = _value(result, name)
     if np.isnan(value):
         return "--"
     text = rf"\textbf{{{shown(value)}}}" if value == best else shown(value)
     ends = result.intervals[name]
-    if np.isnan(ends.low):
+    if title not in WITH_INTERVAL or np.isnan(ends.low):
         return text
     return rf"{text} {{\scriptsize [{shown(ends.low)}, {shown(ends.high)}]}}"
 

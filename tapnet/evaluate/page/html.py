@@ -15,7 +15,7 @@ from tapnet.evaluate.page.clips import FAR, NEAR, Film
 from tapnet.evaluate.page.plots import Plot
 from tapnet.evaluate.page.svg import COLORS
 from tapnet.evaluate.results import Result
-from tapnet.evaluate.statistics import DRAWS, LEVEL
+from tapnet.evaluate.statistics import DRAWS, FEWEST, LEVEL
 from tapnet.evaluate.summary import COLUMNS, shown
 
 TITLE = "Scores of point trackers"
@@ -75,7 +75,9 @@ def _scores(results: Sequence[Result], shared: str) -> str:
     there = summary.columns(results)
     comparable = summary.comparable(results)
     best = summary.best(results, there)
-    heads = ["tracker", *there, "frames/s", "memory", "videos"]
+    counts = summary.counts(results, there)
+    heads = ["tracker", *(_counted(title, counts) for title in there)]
+    heads += ["frames/s", "memory", "videos"]
     rows = []
     for result in summary.ranked(results):
         cells = [_score(result, name, best[name]) for name in there.values()]
@@ -84,12 +86,18 @@ def _scores(results: Sequence[Result], shared: str) -> str:
         rows.append((_keyed(result, results), cells))
     caption = (
         f"In small print: the {LEVEL:.0%} interval, from {DRAWS} samples of the videos drawn with "
-        "replacement. AJ: position and visibility; delta_avg: position; OA: visibility; AJ_RD: "
-        "points that come back; &lt;d: share of visible points within d pixels at 256x256. "
+        f"replacement, where there are {FEWEST} or more. AJ: position and visibility; delta_avg: "
+        "position; OA: visibility; AJ_RD: points that come back; &lt;d: share of visible points "
+        "within d pixels at 256x256. "
         + ("Bold: the best of a column. " if comparable else "")
-        + " ".join(_left_out(results, there))
+        + escape(" ".join(summary.left_out(results, there)))
     )
     return _table(heads, rows, caption, shared)
+
+
+def _counted(title: str, counts: dict[str, str]) -> str:
+    """A head, with the number of videos behind it where that is not all of them."""
+    return escape(title) + (f"<small>{counts[title]}</small>" if title in counts else "")
 
 
 def _score(result: Result, name: str, best: float) -> str:
@@ -103,25 +111,12 @@ def _score(result: Result, name: str, best: float) -> str:
     return f"{text}<small>{shown(ends.low)}–{shown(ends.high)}</small>"  # noqa: RUF001
 
 
-def _left_out(results: Sequence[Result], there: dict[str, str]) -> list[str]:
-    """Which videos do not count, said once where all results agree."""
-    told: dict[str, list[str]] = {}
-    for result in results:
-        for names, titles in summary.left_out(result, there).items():
-            text = f"No {', '.join(titles)} (nothing to judge): {', '.join(names)}."
-            told.setdefault(text, []).append(result.protocol.model)
-    return [
-        escape(text if len(models) == len(results) else f"{', '.join(models)}: {text}")
-        for text, models in told.items()
-    ]
-
-
 def _verdicts(results: Sequence[Result], shared: str) -> str:
     if len(results) < 2:
         return "<p>There is one tracker only.</p>\n"
     title = summary.headline(results)
     order = [r for r in summary.ranked(results) if COLUMNS[title] in r.mean]
-    heads = [title, *(r.protocol.model for r in order)]
+    heads = [title, *(escape(r.protocol.model) for r in order)]
     rows = [
         (_keyed(a, results), [_lead(a, b, title) if a is not b else "" for b in order])
         for a in order
@@ -142,8 +137,8 @@ def _lead(a: Result, b: Result, title: str) -> str:
         return "-"
     text = f"{100 * found.difference:+.1f}"
     text = f'<span class="best">{text}</span>' if found.sure else text
-    ends = f"{100 * found.interval.low:+.1f} to {100 * found.interval.high:+.1f}"
-    return f"{text}<small>{ends}, {escape(summary.p_shown(found.p_value))}</small>"
+    ends = summary.ends_shown(found.interval).removeprefix(f"{LEVEL:.0%} interval ")
+    return f"{text}<small>{ends}{escape(summary.p_shown(found.p_value))}</small>"
 
 
 def _protocol(shared: str) -> str:
@@ -179,7 +174,7 @@ def _films(films: Sequence[Film], title: str, shared: str) -> str:
 def _videos(results: Sequence[Result], shared: str) -> str:
     title = summary.headline(results)
     name = COLUMNS[title]
-    heads = ["video", "queries", "frames", *(r.protocol.model for r in results)]
+    heads = ["video", "queries", "frames", *(escape(r.protocol.model) for r in results)]
     rows = []
     for i, row in enumerate(results[0].rows):
         scores = [shown(r.rows[i].scores.get(name, float("nan"))) for r in results]
@@ -197,7 +192,7 @@ def _protocols(results: Sequence[Result]) -> str:
     told["machine"] = ["; ".join(r.machines) or "-" for r in results]
     rows = [(name, [escape(value) for value in _once(values)]) for name, values in told.items()]
     table = _table(
-        ["field", *told["model"]],
+        ["field", *map(escape, told["model"])],
         rows,
         "All that is known of how the scores were taken.",
         "",
@@ -227,8 +222,8 @@ def _table(
     shared: str,
     kind: str = "",
 ) -> str:
-    """Heads are text; row names, cells and the caption are HTML."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    """Everything but `shared` is HTML."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     body = "".join(
         f'<tr><th scope="row">{name}</th>{_cells(cells, len(heads) - 1)}</tr>\n'
         for name, cells in rows

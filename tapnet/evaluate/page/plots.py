@@ -154,7 +154,7 @@ def _errors(results: Sequence[Result]) -> Plot | None:
 
 
 def _reliability(results: Sequence[Result]) -> Plot | None:
-    series = []
+    series, videos = [], 0
     for i, result, counts in _with_curves(results, "confidence_count"):
         count = counts.sum(axis=0)
         if not count.any():
@@ -168,6 +168,7 @@ def _reliability(results: Sequence[Result]) -> Plot | None:
         label = f"{result.protocol.model} (off by {100 * error:.1f})"
         sizes = 2 + 6 * np.sqrt(count / count.sum())
         series.append(Series(label, i, x, y, notes=told, sizes=sizes))
+        videos = max(videos, int(counts.any(axis=1).sum()))
     if not series:
         return None
     across, up = shares(), shares()
@@ -176,7 +177,8 @@ def _reliability(results: Sequence[Result]) -> Plot | None:
         f"Share of positions that are visible and within {curves.RIGHT_WITHIN:g} px, by the "
         "confidence that the tracker gave them; on the dotted line confidence means what it says. "
         "Dots are larger where there are more positions. "
-        "Off by: the mean distance from it, in points (expected calibration error, 10 bins)."
+        "Off by: the mean distance from it, in points (expected calibration error, 10 bins). "
+        f"Of {videos} videos with labels of occlusion."
     )
     drawing = lines(series, x, Axis("right, %", up.low, up.high, up.ticks), diagonal=True)
     return Plot("reliability", "Reliability of confidence", drawing, caption)
