@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,22 @@ def test_processes_that_prepare_clips_change_nothing(workers: int, tmp_path: Pat
 
 def same(a: Batch, b: Batch) -> bool:
     return all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+
+
+def test_threads_of_opencv_do_not_stop_the_processes() -> None:
+    def too_late(*_: object) -> None:
+        raise TimeoutError("the processes wait for threads that they do not have")
+
+    cv2.setNumThreads(4)
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(60)
+    try:
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 5)  # starts the threads
+        stream = batches(Counted(), 1, augmentation=ALL_ON, workers=1)
+        assert next(stream).video.shape == (1, 3, 24, 28, 3)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_clip_is_changed_by_the_seed_and_its_number_alone() -> None:

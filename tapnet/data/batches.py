@@ -101,13 +101,17 @@ def batches(
         raise ValueError(
             f"batch: expected a multiple of {world} processes x {parts} parts, got {size} clips"
         )
+    if workers:
+        # One thread each: they share the cores. It has to be said before they are forked: the
+        # threads that OpenCV has running here do not exist there, and would be waited for.
+        cv2.setNumThreads(1)
     loader: DataLoader[Any] = DataLoader(
         _Augmented(source, augmentation, seed),
         batch_sampler=_Order(size, start, rank, world, parts),
         collate_fn=_stack_or_error,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
-        worker_init_fn=_begin,
+        worker_init_fn=_ignore_interrupts,
         pin_memory=pin,
     )
     for batch in loader:
@@ -173,7 +177,6 @@ def _stack_or_error(examples: Sequence[Example | Exception]) -> Batch | Exceptio
         return error
 
 
-def _begin(worker: int) -> None:
-    """One thread each: they share the cores. Ctrl-C is for the process that they work for."""
-    cv2.setNumThreads(1)
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C is for the process that they work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
