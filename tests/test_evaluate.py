@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -433,3 +434,41 @@ def test_a_real_tracker_follows_a_moving_square(dataset: Callable[..., Path]) ->
     assert result.mean["pts_within_1"].value == 1
     assert result.protocol.model == "klt"
     assert evaluate(path, Tracker()).mean["pts_within_1"].value == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+def test_a_video_of_large_frames_is_never_whole_in_memory(tmp_path: Path) -> None:
+    """250 frames of 1280x720 are 691 MB; encoded they are little, and at 256x256 49 MB."""
+    frame = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    image = cv2.imencode(".jpg", cv2.resize(frame, (1280, 720)))[1].tobytes()
+    clip = {
+        "video": [image] * 250,
+        "points": np.full((25, 250, 2), 0.5),
+        "occluded": np.zeros((25, 250), bool),
+    }
+    path = tmp_path / "clips.pkl"
+    path.write_bytes(pickle.dumps([clip]))
+    code = (
+        "import resource, sys; from test_evaluate import Tracker; from tapnet.evaluate import *; "
+        "evaluate(sys.argv[1], Tracker(), query_mode='strided'); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    run = subprocess.run(
+        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) * 1024 < 600e6
+
+
+def test_what_is_kept_of_a_video_lets_a_thousand_fit(dataset: Callable[..., Path]) -> None:
+    """Kinetics: 250 frames and some 25 points, asked for 50 times each."""
+    clip = {
+        "video": np.zeros((250, 2, 2, 3), np.uint8),
+        "points": np.full((25, 250, 2), 0.5),
+        "occluded": np.zeros((25, 250), bool),
+    }
+    (row,) = evaluate(dataset([clip]), Tracker(), query_mode="strided", resolution=(2, 2)).rows
+    assert row.points == 1250
+    kept = [*row.by_point.values(), *row.curves.values()]
+    assert sum(array.nbytes for array in kept) < 200e3  # of a thousand videos 200 MB
