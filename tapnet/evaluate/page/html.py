@@ -137,8 +137,8 @@ def _lead(a: Result, b: Result, title: str) -> str:
         return "-"
     text = f"{100 * found.difference:+.1f}"
     text = f'<span class="best">{text}</span>' if found.sure else text
-    ends = summary.ends_shown(found.interval).removeprefix(f"{LEVEL:.0%} interval ")
-    return f"{text}<small>{ends}{escape(summary.p_shown(found.p_value))}</small>"
+    ends = summary.ends_shown(found.interval).removeprefix(f"{LEVEL:.0%} interval ").rstrip(", ")
+    return f"{text}<small>{ends}<br>{escape(summary.p_shown(found.p_value))}</small>"
 
 
 def _protocol(shared: str) -> str:

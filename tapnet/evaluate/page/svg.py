@@ -99,7 +99,7 @@ def lines(series: Sequence[Series], x: Axis, y: Axis, diagonal: bool = False) ->
         a, b = _at(x, y, np.array([0.0, 1.0]), np.array([0.0, 1.0]))
         body.append(_path([a, b], 'class="guide" stroke="#888" stroke-dasharray="3 3"'))
     for one in series:
-        body += [_band(one, x, y), *_line(one, x, y)]
+        body += [_band(one, x, y, 0.3 / max(2, len(series))), *_line(one, x, y)]
     return _chart(body, series)
 
 
@@ -164,7 +164,7 @@ def _axes(x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _band(one: Series, x: Axis, y: Axis) -> str:
+def _band(one: Series, x: Axis, y: Axis, opacity: float) -> str:
     if one.low is None or one.high is None:
         return ""
     known = ~(np.isnan(one.low) | np.isnan(one.high))
@@ -175,7 +175,8 @@ def _band(one: Series, x: Axis, y: Axis) -> str:
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in edge)
     color = one.style % len(COLORS)
     return (
-        f'<polygon class="f{color}" fill="{COLORS[color]}" fill-opacity=".13" points="{points}"/>'
+        f'<polygon class="f{color}" fill="{COLORS[color]}" fill-opacity="{opacity:.3f}" '
+        f'points="{points}"/>'
     )
 
 
