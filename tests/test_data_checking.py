@@ -17,8 +17,10 @@ from test_data_csv import movie, tracks
 from test_data_kinetics import clips, labels
 from test_data_tapvid3d import FRAMES, arrays
 
+import tapnet
 from tapnet.data import DATASETS
 from tapnet.data.checking import check
+from tapnet.evaluate import evaluate
 
 __all__ = ["clips", "labels", "run"]  # fixtures
 
@@ -146,6 +148,13 @@ def test_every_kind_can_be_checked(make: Callable[[Path], Path], tmp_path: Path)
     assert found.problems == ()
     assert found.clips == 1
     assert found.sizes
+
+
+@pytest.mark.parametrize("make", [csv, space, people])
+def test_every_kind_can_be_evaluated(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    result = evaluate(make(tmp_path), tapnet.load("klt"), resolution=(32, 32))
+    assert [(row.frames > 0, row.points > 0) for row in result.rows] == [(True, True)]
+    assert not np.isnan(result.mean["average_pts_within_thresh"].value)
 
 
 def test_a_video_that_is_cut_short_is_a_problem(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_what_is_missing_damaged_or_no_track_is_named(tmp_path: Path) -> None:
         ("v,1,2,0,1\n", "the rows of v: expected x, y, occluded for each frame, got 4"),
         ("v,1,none,0\n", "the rows of v: expected numbers, but"),
         ("v,1,2,0\nv\n", "row 2: expected 1 cells that name a video"),
+        ("v,12,20,0\n", r"v: points: expected floats, shares of \(width, height\)"),
+        ("v,nan,0.5,0\n", "v: points: expected floats"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=rf"labels\.csv, {message}"):

@@ -123,6 +123,17 @@ def test_a_query_needs_a_label(tmp_path: Path) -> None:
     assert len(clip.example("strided").query_points) == 2  # both on frame 5
 
 
+def test_missing_shards_are_told_and_the_rest_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in (0, 3):
+        put(tmp_path / f"000{i}_of_0004.pkl", [a_clip()])
+    put(tmp_path / ".0001_of_0004-1a2b.pkl", "left by a writer that was killed")
+    dataset = data.open_dataset(tmp_path)
+    assert len(list(dataset)) == len(dataset.files()) == 2
+    assert f"{tmp_path}: 2 of 4 shards are missing" in caplog.text
+
+
 def test_a_frame_is_decoded_only_when_its_video_is_asked_for(tmp_path: Path) -> None:
     good = a_clip(video=[png(frame) for frame in a_clip()["video"]])
     bad = good | {"video": [*good["video"][:3], good["video"][3][:40], *good["video"][4:]]}

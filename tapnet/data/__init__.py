@@ -37,10 +37,10 @@ def open_dataset(path: str | Path, kind: str | None = None) -> Dataset:
         raise FileNotFoundError(f"{path}: no such file or folder; expected a dataset")
     if kind is not None:
         return DATASETS[kind](path)
-    fitting = [dataset for dataset in DATASETS.values() if dataset.fits(path)]
-    if not fitting:
-        raise ValueError(f"{path}: looks like no dataset that is read; {_advice(path)}")
-    return fitting[0](path)
+    for dataset in DATASETS.values():
+        if dataset.fits(path):
+            return dataset(path)
+    raise ValueError(f"{path}: looks like no dataset that is read; {_advice(path)}")
 
 
 def _advice(path: Path) -> str:

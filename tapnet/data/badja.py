@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tapnet.data.clip import Clip, Dataset
+from tapnet.data.clip import Clip, Dataset, files_in
 from tapnet.video.reading import ImagesVideo
 
 JOINTS = (8, 9, 10, 12, 13, 14, 15, 18, 19, 20, 22, 23, 24, 25, 28, 31, 32, 33, 35, 36)
@@ -56,7 +56,7 @@ class Badja(Dataset):
             rows = _rows(labels)
             folder = (self.path / rows[0]["image_path"]).parent
             masks = [self.path / row["segmentation_path"] for row in rows]
-            found.extend([labels, *sorted(folder.iterdir()), *masks])
+            found.extend([labels, *files_in(folder), *masks])
         return found
 
     def __iter__(self) -> Iterator[Clip]:

@@ -18,7 +18,7 @@ import numpy as np
 from tapnet.data import open_dataset
 from tapnet.data.clip import Clip, Dataset
 from tapnet.data.kinetics_shards import read_state
-from tapnet.data.tapvid import SHARD
+from tapnet.data.tapvid import missing_shards
 
 PUBLISHED = {"tapvid-davis": 30, "tapvid-rgb-stacking": 50, "robotap": 265}  # videos
 _TOLD = 20  # problems that are told
@@ -127,13 +127,9 @@ def _published(dataset: Dataset, files: list[Path], clips: int) -> Look:
 
 def _shards(dataset: Dataset, files: list[Path], clips: int) -> Look:
     """Whether all of NNNN_of_MMMM.pkl are there."""
-    found = [match for file in files if (match := SHARD.fullmatch(file.name))]
-    if not found or not dataset.path.is_dir():
-        return [], []
-    count = int(found[0][2])
-    missing = sorted(set(range(count)) - {int(match[1]) for match in found})
+    missing, count = missing_shards(dataset.path)
     if not missing:
-        return [f"all {count} shards"], []
+        return [f"all {count} shards"] if count else [], []
     names = ", ".join(f"{number:04d}" for number in missing)
     return [], [f"{dataset.path}: expected {count} shards, got none numbered {names}"]
 

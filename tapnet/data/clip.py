@@ -163,6 +163,24 @@ class Clip:
         )
 
 
+def check_shares(points: np.ndarray, visible: np.ndarray, source: str) -> None:
+    """Raises ValueError unless points [N, T, 2] are shares of (width, height) where visible [N, T].
+
+    A point may be a little outside the image, but pixels are told from shares.
+    """
+    seen = points[visible]
+    if points.dtype.kind != "f" or (seen.size and not np.abs(seen).max() < 2):
+        raise ValueError(
+            f"{source}: points: expected floats, shares of (width, height) in 0..1, got "
+            f"{points.dtype} up to {np.abs(seen).max(initial=0):g}; divide pixels by the size"
+        )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder by name, without those that systems hide there."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
 def decode(image: bytes, source: str) -> np.ndarray:
     """[H, W, 3] uint8, by pillow as the reference does."""
     from PIL import Image

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tapnet import video
-from tapnet.data.clip import Clip, Dataset, Part
+from tapnet.data.clip import Clip, Dataset, Part, check_shares
 from tapnet.data.track_rows import SUFFIXES, columns, find_videos, rows_by_video, tracks
 
 LONGEST = 1000  # frames of a clip
@@ -63,6 +63,7 @@ def _video(labels: Path, videos: dict[str, Path], name: str) -> Path:
 
 def _clips(labels: Path, name: str, places: list[int], file: Path) -> Iterator[Clip]:
     points, occluded = tracks(labels, places)
+    check_shares(points, ~occluded, f"{labels}, {name}")
     frames = video.open(file)
     cut = [warning for warning in frames.warnings if "cut short" in warning]
     if cut:

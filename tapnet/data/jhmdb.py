@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from tapnet import metrics, video
-from tapnet.data.clip import Clip, Dataset, Part
+from tapnet.data.clip import Clip, Dataset, Part, files_in
 
 JOINTS = 15
 HAD_FROM = "http://jhmdb.is.tue.mpg.de (splits, joint_positions and Rename_Images)"
@@ -49,7 +49,7 @@ class Jhmdb(Dataset):
         found = _splits(self.path)
         for name in videos(self.path):
             found.append(_labels(self.path, name))
-            found.extend(sorted(_frames(self.path, name).iterdir()))
+            found.extend(files_in(_frames(self.path, name)))
         return found
 
     def __iter__(self) -> Iterator[Clip]:

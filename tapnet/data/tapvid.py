@@ -15,6 +15,7 @@ and of other keys, which are ignored. Files are read by `pickles.load_pickle`, w
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tapnet.data.clip import Clip, Dataset
+from tapnet.data.clip import Clip, Dataset, check_shares
 from tapnet.files import replacing
 from tapnet.metrics import QueryMode
 from tapnet.pickles import load_pickle
@@ -40,6 +41,7 @@ _NAMES = {
 }
 SHARD = re.compile(r"(\d{4})_of_(\d{4})\.pkl")  # of TAP-Vid-Kinetics
 HAD_FROM = "https://github.com/google-deepmind/tapnet/tree/main/tapnet/tapvid"
+_log = logging.getLogger(__name__)
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
 
@@ -53,7 +55,7 @@ class TapVid(Dataset):
 
     @property
     def name(self) -> str:
-        names = [file.name for file in self.path.glob("*.pkl")] if self.path.is_dir() else []
+        names = [file.name for file in files(self.path)] if self.path.is_dir() else []
         if names and all(name.startswith("robotap") for name in names):
             return "robotap"  # in splits
         if names and all(SHARD.fullmatch(name) for name in names):
@@ -68,7 +70,18 @@ class TapVid(Dataset):
         return files(self.path)
 
     def __iter__(self) -> Iterator[Clip]:
+        missing, count = missing_shards(self.path)
+        if missing:
+            _log.warning("%s: %d of %d shards are missing", self.path, len(missing), count)
         return read(self.path)
+
+
+def missing_shards(path: Path) -> tuple[list[int], int]:
+    """Numbers of the shards NNNN_of_MMMM.pkl that a folder lacks, and MMMM; 0 where it has none."""
+    names = [file.name for file in path.glob("*.pkl")] if path.is_dir() else []
+    found = [match for name in names if (match := SHARD.fullmatch(name))]
+    count = max((int(match[2]) for match in found), default=0)
+    return sorted(set(range(count)) - {int(match[1]) for match in found}), count
 
 
 def files(path: str | Path) -> list[Path]:
@@ -167,12 +180,7 @@ def _clip(name: str, content: Any, source: str) -> Clip:
     occluded = _array(content, "occluded", labels, source).astype(bool)
     annotated, area = content.get("annotated"), content.get("object_area")
     known = None if annotated is None else _array(content, "annotated", labels, source).astype(bool)
-    visible = points[~occluded if known is None else ~occluded & known]
-    if points.dtype.kind != "f" or (visible.size and not np.abs(visible).max() < 2):
-        raise ValueError(
-            f"{source}: points: expected floats, shares of (width, height) in 0..1, got "
-            f"{points.dtype} up to {np.abs(visible).max(initial=0):g}; divide pixels by the size"
-        )
+    check_shares(points, ~occluded if known is None else ~occluded & known, source)
     return Clip(
         name,
         frames,
