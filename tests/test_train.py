@@ -337,10 +337,14 @@ def test_losses_that_stay_no_number_stop_the_training(
     tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LOSSES, "spoiled", spoiled(set(range(2, 100))))
-    run = training.tiny(tmp_path, clips, loss="spoiled", steps=50)
+    run = training.tiny(tmp_path, clips, loss="spoiled", steps=50, checkpoint=Checkpoints())
     with pytest.raises(ValueError, match=r"no finite number 5 steps in a row, up to step 6 \(pos"):
         train(run, "train")
+    assert Folder(run.out, run.checkpoint).steps() == [6]
     assert all(value.isfinite().all() for value in state_of(tmp_path).values())
+    with pytest.raises(ValueError, match="5 steps in a row, up to step 7"):
+        train(run, "train")
+    train(replace(run, loss="tapir"), "train")
 
 
 def test_a_clip_that_breaks_later_stops_with_all_steps_kept(tmp_path: Path) -> None:

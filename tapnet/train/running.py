@@ -13,8 +13,8 @@ from typing import Literal
 
 from tapnet import checkpoint, config
 from tapnet.config import Run
-from tapnet.data import sources
 from tapnet.data.batches import Batch, batches
+from tapnet.data.sources import KubricClips, ShardClips, Source
 from tapnet.data.synthetic import Recipe
 from tapnet.files import replacing
 from tapnet.scenes import PRESETS
@@ -45,15 +45,16 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
     clock = Clock(config.seconds(run.budget) if run.budget else math.inf)
     with joined(run.device) as us, Stop() as stop:
         folder = Folder(run.out, run.checkpoint)
+        source = None if mode == "eval" else source_of(run)  # fails before anything is done
         if not us.first:
             us.wait()
             other = _Training(run, us, folder, clock, stop)
-            return other.trainer.step if mode == "eval" else other.go()
+            return other.trainer.step if source is None else other.go(source)
         with folder.claimed():
             us.wait()
             first = _First(run, us, folder, clock, stop, mode, tell)
             try:
-                return first.judge_only() if mode == "eval" else first.go()
+                return first.judge_only() if source is None else first.go(source)
             finally:
                 first.board.close()
 
@@ -68,10 +69,10 @@ class _Training:
         if kept is not None:
             self.trainer.resume(*kept)
 
-    def go(self) -> int:
+    def go(self, source: Source) -> int:
         """Trains to the end, or to where all processes agree to stop."""
         trainer, stopped = self.trainer, False
-        clips = Waited(batches_of(self.run, self.us, trainer.step))
+        clips = Waited(batches_of(source, self.run, self.us, trainer.step))
         self.begun()
         while trainer.step < self.run.steps and not stopped:
             began, waited = time.monotonic(), clips.seconds
@@ -83,7 +84,8 @@ class _Training:
                 raise
             seconds = time.monotonic() - began
             self.clock.step = max(self.clock.step, seconds)
-            if trainer.skipped_in_a_row == PATIENCE:
+            if trainer.skipped_in_a_row >= PATIENCE:
+                self.failed()
                 raise ValueError(self._no_number(step))
             self.stepped(step, seconds, clips.seconds - waited)
             stopped = step.stop
@@ -92,12 +94,10 @@ class _Training:
 
     def _no_number(self, step: Step) -> str:
         terms = ", ".join(f"{name} {value:g}" for name, value in step.terms.items())
-        kept = self.folder.steps()
         return (
             f"the loss or its gradient was no finite number {PATIENCE} steps in a row, up to step "
-            f"{self.trainer.step} ({terms}, gradient {step.norm:g}); the last checkpoint, "
-            f"{f'of step {kept[-1]},' if kept else 'of none,'} is from before the stop: "
-            "lower optim.lr or set optim.clip_norm"
+            f"{self.trainer.step} ({terms}, gradient {step.norm:g}); what was learnt before is "
+            "kept: lower optim.lr or set optim.clip_norm, and the same command goes on"
         )
 
     # What only the first process does at these points.
@@ -180,7 +180,7 @@ class _First(_Training):
 
     def failed(self) -> None:
         if self.trainer.step:
-            self._save()  # the steps before are good
+            self._save()  # what was learnt before is good
 
     def ended(self) -> None:
         if self.trainer.step < self.run.steps:
@@ -231,15 +231,15 @@ class _First(_Training):
         _log.info("wrote %s", path)
 
 
-def source_of(run: Run) -> sources.Source:
+def source_of(run: Run) -> Source:
     """The clips a run trains on. Raises ValueError and FileNotFoundError."""
     data = run.data
     if data.shards and data.kubric is not None:
         raise ValueError("data: expected shards or kubric or neither, got both; remove one")
     if data.shards:
-        return sources.ShardClips(data.shards, run.seed)
+        return ShardClips(data.shards, run.seed)
     if data.kubric is not None:
-        return sources.KubricClips(data.kubric, run.seed, points=data.points, size=data.size)
+        return KubricClips(data.kubric, run.seed, points=data.points, size=data.size)
     settings = dataclasses.replace(
         PRESETS[data.preset],
         frames=data.frames,
@@ -252,10 +252,10 @@ def source_of(run: Run) -> sources.Source:
     return recipe
 
 
-def batches_of(run: Run, us: Processes, step: int) -> Iterator[Batch]:
+def batches_of(source: Source, run: Run, us: Processes, step: int) -> Iterator[Batch]:
     """What this process trains on from a step on."""
     return batches(
-        source_of(run),
+        source,
         run.optim.batch,
         augmentation=run.augment,
         seed=run.seed,
