@@ -17,7 +17,19 @@ import numpy as np
 import pytest
 import torch
 
-from tapnet.evaluate import Result, evaluate, read_result, report, score
+from tapnet.data import Clip, TapVid
+from tapnet.evaluate import (
+    SCORERS,
+    Pooled,
+    Predicted,
+    Result,
+    Row,
+    evaluate,
+    read_result,
+    report,
+    score,
+    score_clip,
+)
 from tapnet.structs import Prediction
 from tapnet.video import resize_tapvid
 
@@ -223,6 +235,74 @@ def test_an_interrupted_evaluation_goes_on_where_it_stopped(
     videos = [(1, "a/b"), (2, "c")]
     assert told == [(work, *done) for work in ("predicting", "scoring") for done in videos]
     assert scores(result) == scores(evaluate(path, Tracker())) == scores(score(path, out))
+
+
+def test_a_scoring_that_was_interrupted_leaves_what_was_there(
+    dataset: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = dataset({"a": a_clip(), "b": a_clip()}), tmp_path / "out"
+    first = evaluate(path, Tracker(), out=out)
+    kept = {file.name: file.read_bytes() for file in out.iterdir()}
+
+    def interrupted(clip: Clip, predicted: Predicted, query_mode: Any) -> Row:
+        if clip.name == "b":
+            raise KeyboardInterrupt
+        return score_clip(clip, predicted, query_mode)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(SCORERS, "tapvid", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            score(path, out)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == kept
+    assert scores(score(path, out)) == scores(first)
+
+
+def test_the_kind_of_a_dataset_decides_how_it_is_judged(
+    dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one score over all points of all videos, which no mean over videos gives."""
+
+    class Bones(TapVid):
+        kind = "bones"
+
+    def judge(clip: Clip, predicted: Predicted, query_mode: Any) -> Row:
+        right = Pooled((float(predicted.tracks.shape[0] - 1),), (float(len(clip.points)),))
+        return Row(clip.name, 1, len(clip), {"pcb": right.value}, {"pcb": right})
+
+    monkeypatch.setitem(SCORERS, "bones", judge)
+    small = {name: a_clip()[name][:1] for name in ("points", "occluded")}
+    path = dataset({"two": a_clip(), "one": a_clip() | small})
+    result = evaluate(Bones(path), Tracker())
+    assert result.protocol.kind == "bones"
+    assert [row.scores["pcb"] for row in result.rows] == [1 / 2, 0]
+    assert result.mean["pcb"].value == 1 / 3
+    assert "average_jaccard" not in result.mean
+
+
+class Crowd(Still):
+    """Draws every point a tenth of the way to the middle of all that are asked for."""
+
+    def __call__(self, video: torch.Tensor, query_points: torch.Tensor) -> Prediction:
+        middle = query_points.mean(dim=1, keepdim=True)
+        return super().__call__(video, query_points + (middle - query_points) / 10)
+
+
+def test_points_that_see_one_another_are_found_out(dataset: Callable[..., Path]) -> None:
+    apart = np.stack([np.full(T, 16.0), np.full(T, 48.0)]) / W
+    points = np.stack([apart, np.full((2, T), 0.5)], axis=-1)
+    path = dataset({"a": a_clip(points=points), "b": a_clip(points=points)})
+    found = evaluate(path, Tracker(Crowd()), check_independence=True).independence
+    assert found is not None
+    assert (found.videos, found.queries, found.flags) == (2, 4, 0)
+    assert found.distance == pytest.approx(6.4)  # a tenth of 16 px, at 256 instead of 64
+    alone = evaluate(path, Tracker(), check_independence=True)
+    assert alone.independence is not None
+    assert alone.independence.distance == 0
+    assert "4 queries of 2 videos asked alone and with all others" in report(alone)
+    assert evaluate(path, Tracker()).independence is None
+    single = dataset({"a": a_clip(points=points[:1], occluded=np.zeros((1, T), bool))})
+    with pytest.raises(ValueError, match="expected a clip with two queries or more"):
+        evaluate(single, Tracker(), check_independence=True)
 
 
 @pytest.mark.parametrize(
