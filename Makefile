@@ -6,13 +6,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Where torch comes from, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for the small CPU build.
 TORCH_INDEX ?=
 
-.PHONY: demo test lint format docs clean
+.PHONY: demo test test-slow lint format docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tapnet demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+# Every model learns a clip by heart, torchrun: minutes.
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -40,7 +40,6 @@ def compare() -> None:
         assert np.median(shown) < 0.1
 
 
-@pytest.mark.slow
 def test_the_triton_renderer_agrees_with_the_one_on_the_cpu() -> None:
     if torch.accelerator.current_accelerator() is not None:
         return compare()
