@@ -76,7 +76,7 @@ def prepare(
     each = -(-len(clips) // shards)  # as the official tool deals them out
     parts = [clips[first : first + each] for first in range(0, len(clips), each)]
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".*_of_*.pkl"):
+    for left in [*folder.glob(".*_of_*.pkl"), *folder.glob(".prepared-*.json")]:
         left.unlink()  # of a run that was killed
     state = _read_state(folder, csv, len(parts))
     done, made = 0, []
