@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from tapnet.models.features import FrameFeatures
 from tapnet.models.tapir import Tapir, TapirSettings
 from tapnet.models.taplite import Taplite, TapliteSettings
 from tapnet.models.tapnet import TapNet, TapNetSettings
@@ -19,6 +20,7 @@ MODELS: dict[str, tuple[type[nn.Module], type]] = {
 
 __all__ = [
     "MODELS",
+    "FrameFeatures",
     "TapNet",
     "TapNetSettings",
     "Tapir",

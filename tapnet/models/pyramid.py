@@ -32,7 +32,11 @@ TAP_CHANNELS = (24, 40, 112)
 
 
 class Conv(nn.Module):
-    """A convolution with TensorFlow's SAME padding, then ReLU6 unless `linear`."""
+    """A convolution with TensorFlow's SAME padding, then ReLU6 unless `linear`.
+
+    With stride 2 that is one row and column more after the image than before. Convolutions pad
+    both sides alike and for free, so ours pads a whole stride too many and drops the first outputs.
+    """
 
     def __init__(
         self,
@@ -44,16 +48,14 @@ class Conv(nn.Module):
         linear: bool = False,
     ):
         super().__init__()
-        inner = kernel // 2 if stride == 1 else 0
-        self.conv = nn.Conv2d(channels, out, kernel, stride, inner, groups=groups)
-        self.pad = kernel - stride if stride > 1 else 0
+        before = (kernel - stride) // 2
+        self.first = 0 if stride == 1 else 1  # output that is kept
+        padding = before + self.first * stride
+        self.conv = nn.Conv2d(channels, out, kernel, stride, padding, groups=groups)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pad:
-            low, high = self.pad // 2, self.pad - self.pad // 2
-            x = F.pad(x, (low, high, low, high))
-        x = self.conv(x)
+        x = self.conv(x)[..., self.first :, self.first :]
         return x if self.linear else F.relu6(x, inplace=True)
 
 

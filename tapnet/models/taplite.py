@@ -133,9 +133,10 @@ class Search(nn.Module):
         """Heat [M, h, w] from likeness to the query and to the lately seen patch [M, h, w], and
         the squared distance `near` [M, h, w] in cells from the expected place."""
         close = -torch.log1p(near / 2)
-        channels = torch.stack([asked * 4, lately * 4, close / 2, 16 / (16 + near)], dim=1)
+        channels = torch.stack([asked * 4, lately * 4, close / 2, 16 / (16 + near)], dim=-1)
         weights = F.softplus(self.weights(hidden))[:, :, None, None]
-        heat = self.out(F.relu(self.mix(channels)))[:, 0]
+        mixed = F.relu(self.mix(channels.permute(0, 3, 1, 2)), inplace=True)  # channels last
+        heat = self.out(mixed)[:, 0]
         return heat + 4 * (weights[:, 0] * asked + weights[:, 1] * lately) + weights[:, 2] * close
 
 
