@@ -1,7 +1,7 @@
 """Track any point in any video.
 
     import tapnet
-    tracker = tapnet.load("klt")
+    tracker = tapnet.load()
     tracks = tracker.track("video.mp4", "grid:16")
     tracks.draw("video.mp4", "tracked.mp4")
 
