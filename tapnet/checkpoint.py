@@ -29,7 +29,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def shipped() -> dict[str, Path]:
-    """The weights inside the package: name -> file. weights/manifest.json says how each was made."""
+    """The weights in the package: name -> file. weights/manifest.json says how each was made."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
