@@ -100,14 +100,15 @@ def models() -> None:
     For example:
       tapnet models
     """
-    from tapnet.baselines import BASELINES
+    from tapnet.baselines import BASELINES, ON_FEATURES
     from tapnet.checkpoint import shipped
     from tapnet.models import MODELS
     from tapnet.tracker import DEFAULT
 
     kinds: dict[str, type] = {name: kind for name, (kind, _) in MODELS.items()}
     kinds |= {name: type(baseline()) for name, baseline in BASELINES.items()}
-    ready = {*shipped(), *BASELINES}
+    kinds |= ON_FEATURES
+    ready = {*shipped(), *BASELINES, *ON_FEATURES}
     order = sorted(kinds, key=lambda name: (name != DEFAULT, name not in ready, name))
     rows = [
         (name, "ready" if name in ready else "needs weights", _summary(kinds[name]))

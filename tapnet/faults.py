@@ -22,7 +22,7 @@ def exit_code(work: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # ImportError: an extra is missing
         if os.environ.get("TAPNET_DEBUG") or not _is_told_to_users(error):
             raise
         print(f"tapnet: {_one_line(error)}", file=sys.stderr)

@@ -39,11 +39,12 @@ def load(
 ) -> Tracker:
     """The tracker called `name`, or with the weights in the file `name`, on `device`.
 
-    Names are those of `choices()`; files are `.safetensors` made by `tapnet convert` or by
-    training, and published `.npy` and `.pt` checkpoints. "auto" takes the best device there
-    is. `resolution` is what frames are resized to for the model: (height, width), or a number n
-    for about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError for an unknown name, naming the choices, and
-    FileNotFoundError for a path that leads nowhere.
+    Names are those of `choices()`; "cycle:FILE" is the baseline on the features of the model in a
+    file instead of the default one. Files are `.safetensors` made by `tapnet convert` or by
+    training, and published `.npy` and `.pt` checkpoints. "auto" takes the best device there is.
+    `resolution` is what frames are resized to for the model: (height, width), or a number n for
+    about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError
+    for an unknown name, naming the choices, and FileNotFoundError for a path that leads nowhere.
     """
     sides = (resolution,) if isinstance(resolution, int) else resolution
     if sides is not None and min(sides) < 1:
@@ -60,9 +61,9 @@ def load(
 def choices() -> list[str]:
     """The names that `load` knows without a file of weights."""
     from tapnet import checkpoint
-    from tapnet.baselines import BASELINES
+    from tapnet.baselines import BASELINES, ON_FEATURES
 
-    return [*checkpoint.shipped(), *sorted(BASELINES)]
+    return [*checkpoint.shipped(), *sorted([*BASELINES, *ON_FEATURES])]
 
 
 def _build(name: str | Path) -> tuple[Any, str]:
@@ -71,6 +72,12 @@ def _build(name: str | Path) -> tuple[Any, str]:
 
     if name in baselines.BASELINES:
         return baselines.BASELINES[str(name)](), str(name)
+    kind, _, source = str(name).partition(":")
+    if kind in baselines.ON_FEATURES:
+        model, called = _build(source or DEFAULT)
+        return baselines.ON_FEATURES[kind](models.FrameFeatures(model)), (
+            f"{kind}-{called}" if source else kind
+        )
     if name in (shipped := checkpoint.shipped()):
         return checkpoint.load(shipped[str(name)]), str(name)
     if name in models.MODELS:

@@ -17,7 +17,7 @@ from tapnet.baselines import BASELINES
 from tapnet.baselines.flow import Flow, MultiFlow
 from tapnet.baselines.patches import normalised, patches_at, sample
 
-NAMES = sorted(BASELINES)
+NAMES = ["flow", "flow-farneback", "flow-multi", "klt"]  # that follow points frame by frame
 
 
 @pytest.fixture(params=NAMES)

@@ -147,14 +147,14 @@ def test_the_video_itself_is_never_overwritten(run: Run, clip: Path, tmp_path: P
 
 
 def test_models_lists_every_name_and_the_default_first(run: Run) -> None:
-    from tapnet.baselines import BASELINES
+    from tapnet.baselines import BASELINES, ON_FEATURES
     from tapnet.models import MODELS
 
     code, out, _ = run("models")
     listed = [line.split()[0] for line in out.split("\n\n")[0].splitlines()]
     assert code == 0
     assert listed[0] == tracker.DEFAULT
-    assert sorted(listed) == sorted([*BASELINES, *MODELS])
+    assert sorted(listed) == sorted([*BASELINES, *ON_FEATURES, *MODELS])
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,22 @@
-"""Trackers that work today with nothing to train; the same interface as a model."""
+"""Trackers with nothing to train; the same interface as a model. See docs/baselines.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from tapnet.baselines.cycle import Cycle
 from tapnet.baselines.flow import Flow, MultiFlow, farneback
 from tapnet.baselines.klt import KLT
-from tapnet.baselines.online import OnlineTracker
+from tapnet.baselines.offline import ClipTracker
+from tapnet.baselines.sfm import SfM
+from tapnet.baselines.still import Still
 
-BASELINES: dict[str, Callable[[], OnlineTracker[Any, Any]]] = {
-    "klt": KLT,
+BASELINES: dict[str, Callable[[], ClipTracker]] = {
     "flow": Flow,
     "flow-farneback": lambda: Flow(farneback),
     "flow-multi": MultiFlow,
+    "klt": KLT,
+    "sfm": SfM,
+    "still": Still,
 }
+ON_FEATURES: dict[str, type[Cycle]] = {"cycle": Cycle}  # of another model

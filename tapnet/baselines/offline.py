@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tapnet.geometry import Resolution
 from tapnet.structs import Prediction, check_shapes
 
 
 class ClipTracker(ABC):
     """A tracker that needs no training. A subclass tracks one clip; points never meet."""
 
-    resolution: tuple[int, int] | None = None  # videos are tracked at their own size
+    resolution: Resolution = None  # videos are tracked at their own size
     online: bool = False
 
     @abstractmethod
