@@ -27,6 +27,7 @@ import tapnet
 from tapnet import checkpoint, cli, config
 from tapnet.config import Checkpoints, Evaluation, Optim, Run
 from tapnet.data import tapvid
+from tapnet.faults import exit_code
 from tapnet.models import MODELS, TapNetSettings
 from tapnet.train import LOSSES, Status, folder, judging, train
 from tapnet.train.folder import Folder
@@ -160,6 +161,26 @@ def test_the_system_can_ask_to_stop(tmp_path: Path, clips: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
     assert train(run, "train") == 4
     assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_whole_group_of_processes_can_be_asked_to_stop(tmp_path: Path, clips: Path) -> None:
+    """As a terminal does on Ctrl-C, and cluster managers before they kill."""
+    run = training.tiny(tmp_path, clips, steps=100_000, checkpoint=Checkpoints())
+    run = replace(run, data=replace(run.data, workers=1))
+
+    def grouped() -> None:
+        os.setpgrp()
+        train(run, "train")
+
+    process = FORK.Process(target=grouped)
+    process.start()
+    while process.is_alive() and not losses_so_far(tmp_path):
+        time.sleep(0.01)
+    assert process.pid
+    os.killpg(process.pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == 0
+    assert len(Folder(run.out, run.checkpoint).steps()) == 1
 
 
 def test_a_budget_ends_with_a_checkpoint(tmp_path: Path, clips: Path) -> None:
@@ -365,6 +386,24 @@ def test_a_clip_that_breaks_later_stops_with_all_steps_kept(tmp_path: Path) -> N
     assert kept[-1] >= 3
     training.write_shards(broken, (2, 2))
     assert train(run, "train") == 20
+
+
+def test_a_helping_process_that_was_killed_is_told(
+    tmp_path: Path, clips: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = training.tiny(tmp_path, clips, steps=100_000)
+    run = replace(run, data=replace(run.data, workers=1))
+
+    def tell(status: Status) -> None:
+        if status.step == 3:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    process = FORK.Process(target=lambda: sys.exit(exit_code(lambda: train(run, "train", tell))))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 2
+    assert "tapnet: a process that prepares clips was killed" in capfd.readouterr().err
+    assert Folder(run.out, run.checkpoint).steps()
 
 
 def test_clips_that_are_not_there_are_told_before_anything_is_done(tmp_path: Path) -> None:

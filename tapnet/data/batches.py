@@ -111,7 +111,7 @@ def batches(
         collate_fn=_stack_or_error,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
         pin_memory=pin,
     )
     for batch in loader:
@@ -177,6 +177,7 @@ def _stack_or_error(examples: Sequence[Example | Exception]) -> Batch | Exceptio
         return error
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C is for the process that they work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM, which whole groups of processes get, are for the one they work for."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

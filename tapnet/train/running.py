@@ -40,9 +40,22 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
     nothing is judged; with "eval" the weights there are judged and nothing is trained. `tell` is
     called after each step, in the first process. Raises ValueError for settings or data that are
     wrong, and when the loss is no number again and again; FileNotFoundError for data that is not
-    there; OSError for a full disk. The last checkpoint stays good.
+    there; OSError for a full disk and when the system killed a helping process. The last checkpoint
+    stays good.
     """
     clock = Clock(config.seconds(run.budget) if run.budget else math.inf)
+    try:
+        return _train(run, mode, tell, clock)
+    except RuntimeError as error:  # torch raises it wherever the training is, even within a step
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ChildProcessError(
+            "a process that prepares clips was killed, perhaps for the memory it took; lower "
+            "data.workers or data.prefetch, and the same command goes on"
+        ) from error
+
+
+def _train(run: Run, mode: Mode, tell: Tell | None, clock: Clock) -> int:
     with joined(run.device) as us, Stop() as stop:
         folder = Folder(run.out, run.checkpoint)
         source = None if mode == "eval" else source_of(run)  # fails before anything is done
