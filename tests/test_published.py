@@ -28,7 +28,7 @@ import vectors
 
 from tapnet import checkpoint
 from tapnet.losses import losses, training_loss
-from tapnet.models import MODELS, build
+from tapnet.models import build
 from tapnet.models import published as naming
 from tapnet.models.tapir import Tapir, TapirState
 from tapnet.models.tapnet import TapNet
@@ -400,4 +400,3 @@ def test_other_files_are_refused_with_what_was_expected(tmp_path: Path) -> None:
     text.rename(tmp_path / "text.safetensors")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
         checkpoint.load(tmp_path / "text.safetensors")
-    assert set(MODELS) == {"tapnet", "tapir"}
