@@ -94,7 +94,15 @@ def test_options_reach_the_protocol(run: Run, dataset: Path) -> None:
     told = "queries   strided, every 5th frame; tracked forward only; 2 per call"
     assert told in out
     assert "video     native\n" in out
-    args = ["--resolution", "32x48", "--resize-filter", "bilinear", "--check-independence"]
+    args = [
+        "--model",
+        "klt",
+        "--resolution",
+        "32x48",
+        "--resize-filter",
+        "bilinear",
+        "--check-independence",
+    ]
     _, out, _ = run("evaluate", "--dataset", dataset, *args)
     assert "video     32x48, resized by bilinear" in out
     assert "independence of klt: 6 queries of 2 videos asked alone and with all others" in out
