@@ -22,6 +22,7 @@ Score = float | np.ndarray
 
 THRESHOLDS = (1, 2, 4, 8, 16)  # pixels at 256x256
 GAPS = (1, 4, 16, 64, 256)  # frames
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)  # of PCK: shares of a person's size
 
 
 def tapvid(
@@ -152,7 +153,7 @@ def within_object(
 def pck(
     videos: Iterable[tuple[np.ndarray, np.ndarray, tuple[int, int]]],
     *,
-    alphas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
+    alphas: Sequence[float] = ALPHAS,
 ) -> dict[str, float]:
     """Percentage of correct keypoints (JHMDB), `PCK@alpha` in 0..100.
 
@@ -185,11 +186,18 @@ def _joint_errors(
     predicted: np.ndarray, true: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """[J, T] errors in units of 0.6 box diagonals, and [J, T] whether they count."""
-    inside = starts_inside(true, size)
+    error = joint_errors(predicted, true, person_scale(true, size))
+    return error, np.broadcast_to(starts_inside(true, size)[:, None], error.shape)
+
+
+def joint_errors(predicted: np.ndarray, true: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """[J, T] distances of predicted [J, T, 2] from true joints, in units of `scale` [T] pixels.
+
+    0 where they are equal, whatever the scale.
+    """
     distance = np.linalg.norm(predicted - true, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.where(distance == 0, 0.0, distance / person_scale(true, size))
-    return error, np.broadcast_to(inside[:, None], error.shape)
+        return np.where(distance == 0, 0.0, distance / scale)
 
 
 def starts_inside(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -23,6 +23,8 @@ from tapnet.evaluate.protocol import (
     protocol_of,
 )
 from tapnet.geometry import Resolution, Size, fitted, rescale
+from tapnet.metrics import QueryMode
+from tapnet.queries import Queries
 
 Progress = Callable[[str, int, str], None]  # the pass, videos done, name of the last
 
@@ -56,6 +58,29 @@ def predict_clip(clip: Clip, tracker: Any, settings: Settings) -> Predicted:
     frames, size = _frames(clip, settings.given(tracker), settings.resize_filter)
     query_points = clip.queries(size, settings.query_mode).query_points
     return _ask(frames, size, query_points, tracker, settings)
+
+
+def asked_of(
+    clip: Clip, predicted: Predicted, query_mode: QueryMode
+) -> tuple[Queries, tuple[int, int]]:
+    """The queries of a video with their truth, in the pixels of the prediction, and its size.
+
+    Raises ValueError if the prediction is of other queries.
+    """
+    size = (int(predicted.size[0]), int(predicted.size[1]))
+    asked = clip.queries(size, query_mode)
+    found, expected = predicted.tracks.shape[:2], asked.occluded.shape
+    if found != expected:
+        raise ValueError(
+            f"{clip.source}: expected a prediction of [N T] = {list(expected)}, got "
+            f"{list(found)}; remove the predictions and run again"
+        )
+    if not np.allclose(asked.query_points, predicted.query_points, atol=1e-3):
+        raise ValueError(
+            f"{clip.source}: expected a prediction of this clip's queries, got one of others; "
+            "remove the predictions and run again"
+        )
+    return asked, size
 
 
 def independence(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tapnet.data import Dataset, open_dataset
-from tapnet.evaluate import folder
+from tapnet.evaluate import folder, keypoints
 from tapnet.evaluate.predicting import Progress, independence, predict
 from tapnet.evaluate.protocol import (
     OFFICIAL,
@@ -48,6 +48,8 @@ def evaluate(
     """
     settings = Settings(query_mode, resolution, resize_filter, direction, points_per_call)
     opened = _opened(dataset)
+    if opened.kind == "jhmdb":
+        keypoints.check_mode(query_mode)
     with contextlib.ExitStack() as stack:
         if out is None:
             out = stack.enter_context(tempfile.TemporaryDirectory(prefix="tapnet-evaluate-"))

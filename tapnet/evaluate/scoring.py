@@ -12,10 +12,10 @@ import numpy as np
 
 from tapnet import metrics
 from tapnet.data import Clip, Dataset
-from tapnet.evaluate import folder
+from tapnet.evaluate import folder, keypoints
 from tapnet.evaluate.curves import Judged, curves, longest_gaps
 from tapnet.evaluate.folder import Predicted
-from tapnet.evaluate.predicting import Progress
+from tapnet.evaluate.predicting import Progress, asked_of
 from tapnet.evaluate.protocol import OFFICIAL, Protocol
 from tapnet.evaluate.results import Pooled, Result, Row
 from tapnet.geometry import rescale
@@ -91,29 +91,6 @@ def score_clip(clip: Clip, predicted: Predicted, query_mode: QueryMode) -> Row:
     )
 
 
-def asked_of(
-    clip: Clip, predicted: Predicted, query_mode: QueryMode
-) -> tuple[Queries, tuple[int, int]]:
-    """The queries of a video with their truth, in the pixels of the prediction, and its size.
-
-    Raises ValueError if the prediction is of other queries.
-    """
-    size = (int(predicted.size[0]), int(predicted.size[1]))
-    asked = clip.queries(size, query_mode)
-    found, expected = predicted.tracks.shape[:2], asked.occluded.shape
-    if found != expected:
-        raise ValueError(
-            f"{clip.source}: expected a prediction of [N T] = {list(expected)}, got "
-            f"{list(found)}; remove the predictions and run again"
-        )
-    if not np.allclose(asked.query_points, predicted.query_points, atol=1e-3):
-        raise ValueError(
-            f"{clip.source}: expected a prediction of this clip's queries, got one of others; "
-            "remove the predictions and run again"
-        )
-    return asked, size
-
-
 def _judged(
     clip: Clip,
     asked: Queries,
@@ -162,4 +139,4 @@ def _redetection(
     return {"AJ_RD": Pooled(part, whole), **pooled}
 
 
-SCORERS: dict[str, Scorer] = {"tapvid": score_clip}
+SCORERS: dict[str, Scorer] = {"tapvid": score_clip, "jhmdb": keypoints.score_clip}

@@ -11,7 +11,7 @@ from tapnet.evaluate.protocol import computed_differently, differences
 from tapnet.evaluate.results import Result
 from tapnet.evaluate.statistics import LEVEL, Comparison, Interval, compare
 
-WITH_INTERVAL = ("AJ", "delta_avg", "OA")  # where there is no room for all
+WITH_INTERVAL = ("AJ", "delta_avg", "OA", "@0.1", "@0.2")  # where there is no room for all
 COLUMNS = {  # title: score
     "AJ": "average_jaccard",
     "delta_avg": "average_pts_within_thresh",
@@ -19,6 +19,8 @@ COLUMNS = {  # title: score
     "AJ_RD": "AJ_RD",
     **{f"<{d}": f"pts_within_{d}" for d in metrics.THRESHOLDS},
     "PCK-T": "pck_t",
+    **{f"@{a}": f"PCK@{a}" for a in metrics.ALPHAS},
+    **{f"@{a} later": f"PCK@{a}_later" for a in metrics.ALPHAS},
 }
 HEADLINES = ("AJ", "delta_avg")  # the first that is judged on the most videos decides
 

@@ -14,9 +14,9 @@ import numpy as np
 from tapnet import video
 from tapnet.data import Clip, Dataset
 from tapnet.evaluate import folder
+from tapnet.evaluate.predicting import asked_of
 from tapnet.evaluate.protocol import OFFICIAL, Size
 from tapnet.evaluate.results import Result
-from tapnet.evaluate.scoring import asked_of
 from tapnet.geometry import rescale
 from tapnet.metrics import QueryMode, judged_frames, squared_distance
 from tapnet.queries import Queries
