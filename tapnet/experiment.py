@@ -147,7 +147,7 @@ class _Bar(_Lines):
         return self._group(self._bar.get_renderable(), self._under)
 
     def say(self, text: str) -> None:
-        self._live.console.print(text, highlight=False, markup=False)
+        self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def __call__(self, status: Status) -> None:
         if self._task is None:
