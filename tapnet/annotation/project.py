@@ -1,4 +1,4 @@
-"""The work of a team on a folder of videos: kept in a database, safe from crashes and each other."""
+"""The work of a team on a folder of videos, kept in a database: no edit lost, none overwritten."""
 
 from __future__ import annotations
 
