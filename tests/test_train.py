@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -19,25 +18,23 @@ from typing import Any
 
 import pytest
 import torch
+import trained_apart
 import training
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import tapnet
 from tapnet import checkpoint, cli, config
-from tapnet.config import Checkpoints, Evaluation, Optim, Run
+from tapnet.config import Checkpoints, Evaluation, Optim
 from tapnet.data import tapvid
-from tapnet.faults import exit_code
 from tapnet.models import MODELS, TapNetSettings
 from tapnet.train import LOSSES, Status, folder, judging, train
 from tapnet.train.folder import Folder
 
-FORK = multiprocessing.get_context("fork")
-
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Processes that are forked cannot use the threads of this one."""
+    """Processes that are forked to prepare clips cannot use the threads of this one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -132,9 +129,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, clips: Pa
     whole, cut = (training.tiny(tmp_path / name, clips, steps=8) for name in ("whole", "cut"))
     train(whole, "train")
     for _ in range(2):
-        process = FORK.Process(target=train, args=(cut, "train"))
         before = len(Folder(cut.out, cut.checkpoint).steps())
-        process.start()
+        process = trained_apart.start(trained_apart.alone, cut)
         while process.is_alive() and len(losses_so_far(cut.out)) < before + 2:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
@@ -167,13 +163,7 @@ def test_a_whole_group_of_processes_can_be_asked_to_stop(tmp_path: Path, clips: 
     """As a terminal does on Ctrl-C, and cluster managers before they kill."""
     run = training.tiny(tmp_path, clips, steps=100_000, checkpoint=Checkpoints())
     run = replace(run, data=replace(run.data, workers=1))
-
-    def grouped() -> None:
-        os.setpgrp()
-        train(run, "train")
-
-    process = FORK.Process(target=grouped)
-    process.start()
+    process = trained_apart.start(trained_apart.in_group, run)
     while process.is_alive() and not losses_so_far(tmp_path):
         time.sleep(0.01)
     assert process.pid
@@ -198,8 +188,7 @@ def test_a_budget_ends_with_a_checkpoint(tmp_path: Path, clips: Path) -> None:
 
 def test_a_run_has_one_training_at_a_time(tmp_path: Path, clips: Path) -> None:
     run = training.tiny(tmp_path, clips, steps=200)
-    process = FORK.Process(target=train, args=(run, "train"))
-    process.start()
+    process = trained_apart.start(trained_apart.alone, run)
     try:
         while process.is_alive() and not losses_so_far(tmp_path):
             time.sleep(0.01)
@@ -247,12 +236,6 @@ def assert_same_weights(a: Path, b: Path) -> None:
 # ------------------------------------------------------------------------------- in company
 
 
-def in_company(run: Run, rank: int, port: int) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    train(run, "train")
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -278,9 +261,9 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path, clips: 
     )
     train(alone, "train")
     port = free_port()
-    processes = [FORK.Process(target=in_company, args=(together, i, port)) for i in range(2)]
-    for process in processes:
-        process.start()
+    processes = [
+        trained_apart.start(trained_apart.in_company, together, rank, port) for rank in range(2)
+    ]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
@@ -388,21 +371,14 @@ def test_a_clip_that_breaks_later_stops_with_all_steps_kept(tmp_path: Path) -> N
     assert train(run, "train") == 20
 
 
-def test_a_helping_process_that_was_killed_is_told(
-    tmp_path: Path, clips: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run = training.tiny(tmp_path, clips, steps=100_000)
+def test_a_helping_process_that_was_killed_is_told(tmp_path: Path, clips: Path) -> None:
+    run = training.tiny(tmp_path / "run", clips, steps=100_000)
     run = replace(run, data=replace(run.data, workers=1))
-
-    def tell(status: Status) -> None:
-        if status.step == 3:
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-
-    process = FORK.Process(target=lambda: sys.exit(exit_code(lambda: train(run, "train", tell))))
-    process.start()
+    said = tmp_path / "said.txt"
+    process = trained_apart.start(trained_apart.bereaved, run, said)
     process.join(60)
     assert process.exitcode == 2
-    assert "tapnet: a process that prepares clips was killed" in capfd.readouterr().err
+    assert "tapnet: a process that prepares clips was killed" in said.read_text()
     assert Folder(run.out, run.checkpoint).steps()
 
 

@@ -9,6 +9,7 @@ training goes on with the clip after the last.
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,6 +26,9 @@ from tapnet.structs import Example, check_shapes
 
 _AUGMENTING = 2  # tells random numbers for augmenting from those for other purposes
 _ATTEMPTS = 8  # clips tried in a row for the place of one that no augmentation fits
+# How processes come about: a fork has the scenes' assets at once, and no server in between that
+# Ctrl-C or SIGTERM, sent to the whole group, would end. Other systems know only their own way.
+_FORK = "fork" if sys.platform == "linux" else None
 _FAR = 10**9  # from a clip to those tried in its place: no training comes so far
 
 
@@ -110,6 +114,7 @@ def batches(
         batch_sampler=_Order(size, start, rank, world, parts),
         collate_fn=_stack_or_error,
         num_workers=workers,
+        multiprocessing_context=_FORK if workers else None,
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_ignore_signals,
         pin_memory=pin,
