@@ -19,7 +19,7 @@ from tapnet.baselines.colmap import Model
 from tapnet.baselines.klt import KLT
 from tapnet.baselines.sfm import SfM
 from tapnet.baselines.sweep import Cameras, surfaces
-from tapnet.scenes.world import Curve, Scene
+from tapnet.scenes.rigid import circled, frozen
 from tapnet.structs import Example, Prediction
 
 # --------------------------------------------------------------------------- a world by hand
@@ -174,26 +174,6 @@ pycolmap_there = pytest.mark.skipif(
 )
 
 
-def rigid(seed: int, frames: int, size: tuple[int, int]) -> Scene:
-    """The scene of a seed, held still but for a camera that circles it."""
-    settings = scenes.Settings(size, frames, points=64, flaws=0, occluders=0, plain=0)
-    scene = scenes.sample(seed, settings)
-    still = {"motion": "static", "waves": (), "sway": None, "kicks": ()}
-    bodies = tuple(
-        replace(b, joints=tuple(replace(j, swing=0.0) for j in b.joints), settle=True, **still)
-        for b in scene.bodies
-        if b.motion not in ("held", "passing")
-    )
-    around = Curve((0.0, -3.2, 1.6), ((1.4, 0.1, 0.2),), (0.1,), ((-0.6, 0.0, 0.5),))
-    calm = {"shake": Curve((0.0,) * 3), "log_focal": Curve((0.1,)), "target": Curve((0, 0, 0.6))}
-    return replace(
-        scene,
-        bodies=bodies,
-        camera=replace(scene.camera, position=around, **calm),
-        sensor=replace(scene.sensor, exposure=Curve((0.0,)), shutter=0.0),
-    )
-
-
 def scores(example: Example, prediction: Prediction) -> dict[str, float]:
     return metrics.tapvid(
         example.query_points,
@@ -210,13 +190,27 @@ def tracked(model: object, example: Example) -> Prediction:
     return model(video, queries)
 
 
+SETTINGS = scenes.Settings((144, 144), 10, points=64, flaws=0, occluders=0, plain=0)
+
+
 @pytest.fixture(scope="module")
 def rigid_clip() -> Example:
-    return scenes.render(rigid(0, 12, (192, 192)))
+    return scenes.render(frozen(circled(scenes.sample(0, SETTINGS))))
+
+
+def test_nothing_moves_in_a_frozen_scene_but_its_camera() -> None:
+    settings = scenes.Settings((32, 32), 6, points=64, deforming=1)
+    for scene, still in (
+        (scenes.sample(4, settings), False),
+        (frozen(scenes.sample(4, settings)), True),
+    ):
+        extras = scenes.extras(circled(scene))
+        _, _, world = extras.track(scenes.render(circled(scene)).query_points)
+        assert (np.ptp(world, axis=1).max() < 1e-4) == still
+        assert np.ptp(extras.cameras[:, 12:15], axis=0).max() > 0.3
 
 
 @pycolmap_there
-@pytest.mark.slow
 def test_a_rigid_scene_is_followed_better_than_by_klt(rigid_clip: Example) -> None:
     by_klt, by_sfm = (scores(rigid_clip, tracked(m, rigid_clip)) for m in (KLT(), SfM()))
     assert by_sfm["average_pts_within_thresh"] > by_klt["average_pts_within_thresh"] + 0.1
@@ -225,9 +219,23 @@ def test_a_rigid_scene_is_followed_better_than_by_klt(rigid_clip: Example) -> No
 
 
 @pycolmap_there
-@pytest.mark.slow
+def test_what_moves_and_bends_is_followed_worse_than_by_klt() -> None:
+    lively = replace(SETTINGS, object_speed=2, deforming=1)
+    scene = circled(scenes.sample(0, lively))
+    example = scenes.render(scene)
+    _, _, world = scenes.extras(scene).track(example.query_points)
+    moves = np.ptp(world, axis=1).max(-1) > 0.05
+    assert moves.sum() > 15
+    fields = ("query_points", "target_points", "occluded")
+    moving = replace(example, **{name: getattr(example, name)[moves] for name in fields})
+    by_klt, by_sfm = (scores(moving, tracked(m, moving)) for m in (KLT(), SfM()))
+    assert by_klt["average_jaccard"] > by_sfm["average_jaccard"] + 0.05
+    assert by_klt["average_pts_within_thresh"] > by_sfm["average_pts_within_thresh"] + 0.1
+
+
+@pycolmap_there
 def test_the_same_frames_give_the_same_model_in_a_process_of_its_own(rigid_clip: Example) -> None:
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in rigid_clip.video[:, ::2, ::2]]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in rigid_clip.video]
     first, again = colmap.reconstruct(gray), colmap.reconstruct(iter(gray))
     assert first
     for one, other in zip(first, again, strict=True):
