@@ -30,6 +30,7 @@ from tapnet.experiment import train
 from tapnet.faults import exit_code
 from tapnet.progress import Progress
 from tapnet.scenes_cli import SCENES
+from tapnet.studio_cli import STUDIO_USER, studio
 
 if TYPE_CHECKING:
     from tapnet.tracks import Tracks
@@ -217,6 +218,16 @@ def data() -> None:
     main(["data", "--help"])
 
 
+def studio_user() -> None:
+    """Accounts of a studio that others can reach: add, list, remove, new passwords.
+
+    For example:
+      tapnet studio-user add maria --role reviewer --folder clips
+      tapnet studio-user list --folder clips
+    """
+    main(["studio-user", "--help"])
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "track": track,
     "models": models,
@@ -228,8 +239,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data,
     "scenes": scenes,
     "demo": demo,
+    "studio": studio,
+    "studio-user": studio_user,
 }
-GROUPS = {"data": DATA, "scenes": SCENES}  # commands of two words
+GROUPS = {"data": DATA, "scenes": SCENES, "studio-user": STUDIO_USER}  # commands of two words
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,14 +23,14 @@ def exit_code(work: Callable[[], object]) -> int:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError) as error:  # ImportError: an extra is missing
-        if os.environ.get("TAPNET_DEBUG") or not _is_told_to_users(error):
+        if os.environ.get("TAPNET_DEBUG") or not is_told_to_users(error):
             raise
         print(f"tapnet: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
 
 
-def _is_told_to_users(error: Exception) -> bool:
+def is_told_to_users(error: Exception) -> bool:
     """Whether the system, or a `raise` statement of this package, made the error: not a bug."""
     if isinstance(error, OSError):
         return True

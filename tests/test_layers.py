@@ -39,6 +39,7 @@ LAYERS = [
         "progress",
         "scenes_cli",
         "studio",
+        "studio_cli",
     },
 ]
 PARTS = LAYERS[2]

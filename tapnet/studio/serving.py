@@ -1,0 +1,129 @@
+"""The studio as a process: an address, workers, videos that are looked for, a clean end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tapnet.studio.app import create_app
+from tapnet.studio.context import Studio
+from tapnet.studio.options import LOOPBACK, Options
+from tapnet.studio.probing import SUFFIXES
+
+CLOSE_SECONDS = 2  # for answers that are under way when the server stops
+
+
+def serve(
+    options: Options,
+    host: str,
+    port: int,
+    only: Path | None = None,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serves until Ctrl-C or SIGTERM; `ready` is called with the address, once it answers.
+
+    Videos of the folder (only the one of `only`, where given) are added while it serves. Raises
+    OSError when the port is taken, ValueError when people could come in whom nobody asks for a
+    password.
+    """
+    with _listen(host, port) as listener:
+        app = create_app(options)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=CLOSE_SECONDS,
+            )
+        )
+        server.began = lambda: _begin(app.state.studio, only, address_of(listener, host), ready)
+        server.ends = lambda: app.state.studio.hub.close()
+        signal.signal(signal.SIGTERM, _exit)  # uvicorn raises it again when all is closed
+        server.run([listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers, and when it is asked to stop: streams of events do not end else."""
+
+    began: Callable[[], None]
+    ends: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.began()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self.started:
+            self.ends()
+        super().handle_exit(sig, frame)
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the port, 0 = one that is free. Raises OSError that says what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # where it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ValueError(
+                f"port {port} of {host} is taken, perhaps by another studio; stop that one, or "
+                f"choose another with --port {port + 1}"
+            ) from error
+        raise ValueError(f"{host}: cannot listen there ({error.strerror}); check --host") from error
+    except OverflowError as error:
+        raise ValueError(f"port: expected 0 to 65535, got {port}") from error
+    return listener
+
+
+def _begin(studio: Studio, only: Path | None, address: str, ready: Callable[[str], None]) -> None:
+    def work() -> None:
+        first = None
+        for path in [only] if only else _videos(studio.options.folder):
+            try:
+                first = studio.project.add_video(path).id
+                studio.changed()
+            except (ValueError, OSError) as error:
+                logging.getLogger("tapnet.studio").warning("left out: %s", error)
+        ready(f"{address}/#video={first}" if only and first else f"{address}/")
+        for video in studio.project.videos():
+            studio.project.enqueue("assist", video.id, {}, studio.local_user)
+        studio.changed()
+
+    threading.Thread(target=work, name="videos", daemon=True).start()
+
+
+def _videos(folder: Path) -> Iterator[Path]:
+    """Files that look like videos, in their order; nothing hidden."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path
+
+
+def _exit(number: int, frame: Any) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,117 @@
+"""The worker processes of a server: started, woken, started again when they die, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from tapnet.annotation.project import Project
+from tapnet.studio.options import Options
+
+LOOK_SECONDS = 0.5  # between looks whether they live
+LOST_SECONDS = 10.0  # without a sign of life from a worker: its job is taken away
+LONGEST_PAUSE = 30.0  # before one that keeps dying is started again
+STOP_SECONDS = 3.0  # to give its job back
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Place:
+    """One worker, and the ones that take its place."""
+
+    command: list[str]
+    process: subprocess.Popen | None = None
+    started: float = 0.0
+    pause: float = 0.0
+
+
+class Workers:
+    """`options.workers` processes for paths, one more for files."""
+
+    def __init__(self, options: Options, project: Project) -> None:
+        self._project = project
+        self._environment = _environment(options.workers)
+        base = [sys.executable, "-m", "tapnet.studio.worker", str(options.folder)]
+        base += ["--database", options.database] if options.database else []
+        kinds = ["paths"] * options.workers + ["files"] * (options.workers > 0)
+        self._places = [_Place([*base, "--takes", kind]) for kind in kinds]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="workers", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be work."""
+        for place in self._places:
+            if place.process and place.process.stdin:
+                with contextlib.suppress(OSError, ValueError):  # it just died
+                    os.write(place.process.stdin.fileno(), b"\n")
+
+    def stop(self) -> None:
+        """Ends all of them; their jobs go back into the queue."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        processes = [place.process for place in self._places if place.process]
+        for process in processes:
+            with contextlib.suppress(OSError):
+                process.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin:
+                process.stdin.close()
+
+    def _watch(self) -> None:
+        asked = 0.0
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            for place in self._places:
+                self._revive(place, now)
+            if self._places and now - asked > LOST_SECONDS / 4:
+                asked = now
+                try:
+                    if self._project.requeue_lost(LOST_SECONDS):
+                        self.wake()
+                except Exception:  # the database is away: workers must be looked after all the same
+                    _log.exception("lost jobs cannot be looked for")
+            self._stopping.wait(LOOK_SECONDS)
+
+    def _revive(self, place: _Place, now: float) -> None:
+        if place.process is not None:
+            code = place.process.poll()
+            if code is None:
+                place.pause = 0.0 if now - place.started > LONGEST_PAUSE else place.pause
+                return
+            _log.warning("a worker ended with code %s; it is started again", code)
+            if place.process.stdin:
+                place.process.stdin.close()
+            place.process, place.started = None, now
+            place.pause = min(LONGEST_PAUSE, 2 * place.pause or 0.5)
+        if now - place.started >= place.pause:
+            place.process = subprocess.Popen(
+                place.command,
+                stdin=subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is for the server, which ends them
+            )
+            place.started = now
+
+
+def _environment(workers: int) -> dict[str, str]:
+    """Threads of a worker: its share of the CPUs."""
+    share = str(max(1, (os.cpu_count() or 1) // max(1, workers)))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TAPNET_THREADS")
+    return os.environ | {name: os.environ.get(name, share) for name in names}
