@@ -43,7 +43,7 @@ class TapliteSettings:
     resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
-    points_per_chunk: int = 64  # followed at a time; no effect on results
+    points_per_chunk: int = 256  # followed at a time; no effect on results
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class Taplite(nn.Module):
         return self._after(grids, frame, points, guess, hidden), guesses, heat
 
     def _follow(self, grids: Grids, points: Points) -> Points:
-        """`advance` in one frame, some points at a time: what they need then fits a cache."""
+        """`advance` in one frame, some points at a time, which bounds memory."""
         parts = points.split(self.settings.points_per_chunk)
         return Points.joined([self.advance(grids, part)[0] for part in parts])
 
