@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import tracemalloc
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,26 @@ def test_written_examples_come_back(tmp_path: Path) -> None:
             np.testing.assert_allclose(before.target_points, after.target_points, rtol=1e-14)
             np.testing.assert_array_equal(before.occluded, after.occluded)
             assert (before.annotated is None) == (after.annotated is None)
+
+
+def test_writing_holds_one_video_in_memory(tmp_path: Path) -> None:
+    alive: list[weakref.ref] = []
+
+    def examples() -> Iterator[Example]:
+        for name in "abc":
+            assert not any(earlier() is not None for earlier in alive), "an earlier one is held"
+            video = np.zeros((T, H, W, 3), np.uint8)
+            alive.append(weakref.ref(video))
+            points, occluded = np.ones((2, T, 2), np.float32), np.zeros((2, T), bool)
+            yield Example(name, video, np.zeros((2, 3), np.float32), points, occluded)
+            del video
+
+    tapvid.write(tmp_path / "a.pkl", examples())
+    with open(tmp_path / "a.pkl", "rb") as file:
+        clips = pickle.load(file)
+    assert type(clips) is dict
+    assert list(clips) == ["a", "b", "c"]
+    assert all(clip["video"].shape == (T, H, W, 3) for clip in clips.values())
 
 
 def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:

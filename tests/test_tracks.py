@@ -171,7 +171,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(export, "_write_npz", full)
     monkeypatch.setattr(export, "_write_csv", full)
-    monkeypatch.setattr(pickle, "dump", full)
+    monkeypatch.setattr(pickle, "Pickler", full)
     with pytest.raises(OSError, match="No space left"):
         some_tracks(n=5).save(tmp_path / name, video)
     assert (tmp_path / name).read_bytes() == before

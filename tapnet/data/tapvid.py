@@ -16,12 +16,13 @@ and of other keys, which are ignored. Files are read by `pickles.load_pickle`, w
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +43,8 @@ _NAMES = {
 SHARD = re.compile(r"(\d{4})_of_(\d{4})\.pkl")  # of TAP-Vid-Kinetics
 HAD_FROM = "https://github.com/google-deepmind/tapnet/tree/main/tapnet/tapvid"
 _log = logging.getLogger(__name__)
+_PROTOCOL = 3  # the last one without frames, which cannot be joined
+_LARGEST = 1 << 32  # bytes that it can tell the length of
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
 
@@ -133,15 +136,36 @@ def examples(
 def write(path: str | Path, examples: Iterable[Example]) -> None:
     """Write examples as a pickle {name: clip} in the layout of TAP-Vid-DAVIS, whole or not at all.
 
-    Tracks asked several times (`trackgroup`) are written once. Raises ValueError on equal names.
+    Each is written when it is taken, so that one video is in memory at a time. Tracks asked several
+    times (`trackgroup`) are written once. Raises ValueError on equal names, and on a video of 4 GiB
+    and more.
     """
-    clips: dict[str, dict[str, np.ndarray]] = {}
-    for example in examples:
-        if example.name in clips:
-            raise ValueError(f"{path}: expected examples of different names, got {example.name!r}")
-        clips[example.name] = _stored(example)
+    seen: set[str] = set()
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        pickle.dump(clips, file, protocol=4)
+        file.write(pickle.PROTO + bytes([_PROTOCOL]) + pickle.EMPTY_DICT)
+        for example in examples:
+            if example.name in seen:
+                raise ValueError(
+                    f"{path}: expected examples of different names, got {example.name!r} twice"
+                )
+            if example.video.nbytes >= _LARGEST:
+                raise ValueError(
+                    f"{path}: expected videos below {_LARGEST >> 30} GiB of frames, {example.name} "
+                    f"has {example.video.nbytes / (1 << 30):.1f} GiB; make it smaller or shorter"
+                )
+            seen.add(example.name)
+            _append(file, example.name)
+            _append(file, _stored(example))
+            file.write(pickle.SETITEM)
+        file.write(pickle.STOP)
+
+
+def _append(file: IO[bytes], value: Any) -> None:
+    """A value as part of a longer pickle."""
+    pickler = pickle.Pickler(file, _PROTOCOL)
+    pickler.fast = True  # no references to earlier values, which would keep those in memory
+    pickler.dump(value)
+    file.seek(-len(pickle.STOP), os.SEEK_CUR)
 
 
 def _stored(example: Example) -> dict[str, np.ndarray]:
