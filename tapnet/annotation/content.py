@@ -152,6 +152,10 @@ class Content:
                 f"before, got [{self.hidden[-1][0]}, {self.hidden[-1][1]}]"
             )
 
+    def path_of(self) -> tuple[Any, ...]:
+        """What a path depends on: all but the names."""
+        return self.clicks, self.hidden, self.assist, self.model
+
     def visible(self, start: int, stop: int) -> np.ndarray:
         """[stop - start] bool: the frames start to stop - 1 that are not marked as hidden."""
         seen = np.ones(max(0, stop - start), bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path as File
 from typing import Any
@@ -14,7 +14,7 @@ from tapnet.annotation.content import Content, Path
 ROLES = ("annotator", "reviewer", "admin")  # each may do what the ones before it may
 STAGES = ("annotate", "refine", "agreed")  # of a track
 TASK_STAGES = ("annotate", "refine", "review")
-TASK_STATES = ("open", "submitted")
+TASK_STATES = ("open", "submitted", "returned")
 JOB_STATES = ("queued", "running", "done", "failed", "cancelled")
 EVENT_KINDS = ("track", "path", "job", "video", "task")
 
@@ -26,6 +26,10 @@ class User:
     id: int
     name: str
     role: str  # one of ROLES
+
+    def may(self, role: str) -> bool:
+        """Whether the user has that role, or one above it."""
+        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +101,7 @@ class Task:
 
     id: int
     video_id: int
+    video: str  # name
     user_id: int
     user: str  # name
     stage: str  # one of TASK_STAGES
@@ -136,17 +141,29 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Pass:
+    """A track as one pass over it left it."""
+
+    stage: str  # "annotate" or "refine"
+    version: int
+    user: str  # name of who changed it last in that pass
+    content: Content
+    computed: bool  # False: its path is not there, straight lines between the clicks stand for it
+
+
+@dataclass(frozen=True)
 class Difference:
-    """How far two passes over one track are apart."""
+    """How far two passes over one track are apart, on the frames that both have."""
 
     track_id: int
-    first: int  # version that the earlier pass left
-    second: int  # version that the later pass left
+    first: Pass
+    second: Pass
+    agreed: bool  # the track was agreed on
     median: float | None  # pixels, over frames that both call visible; None: there is no such frame
     maximum: float | None  # pixels
-    within: dict[int, float] = field(default_factory=dict)  # pixels -> share of those frames
-    visibility: float | None = None  # share of frames on which both say the same
-    frames: tuple[tuple[int, int], ...] = ()  # half-open ranges of disagreement
+    within: dict[int, float]  # pixels -> share of those frames that are no farther apart
+    visibility: float | None  # share of frames on which both say the same; None: no frame
+    frames: tuple[tuple[int, int], ...]  # half-open ranges of disagreement
 
 
 class Conflict(Exception):

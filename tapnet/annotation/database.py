@@ -1,0 +1,203 @@
+"""Transactions on SQLite and PostgreSQL that are durable, in order, and fail with a clear message.
+
+One writer at a time: SQLite by BEGIN IMMEDIATE; on PostgreSQL writers of different rows go side by
+side, but for the moment in which their events are numbered. So ids of events become visible in
+their order: whoever read one has seen, or can see, all before it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path as File
+from typing import Any
+
+try:
+    import sqlalchemy as sa
+    from sqlalchemy import event as hooks
+    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+except ImportError as error:
+    raise ImportError(
+        "annotation projects are kept by SQLAlchemy: pip install 'tapnet[studio]'"
+    ) from error
+
+from tapnet.annotation import schema
+
+BUSY_SECONDS = 30  # to wait for another writer
+_LOCKS = {"create": 74617001, "claim": 74617002, "events": 74617003}  # numbers of our own
+_EXAMPLES = "sqlite:////folder/studio.sqlite or postgresql+psycopg://user:password@host/name"
+_SQLITE = {  # primary result code: errno, what it means
+    5: (errno.EBUSY, "the database is locked by another program for too long; try again"),
+    8: (errno.EROFS, "the database cannot be written; check the rights of its file and folder"),
+    10: (errno.EIO, "the disk of the database fails; what was saved before is whole"),
+    13: (errno.ENOSPC, "no space left for the database; free some: what was saved before is whole"),
+    14: (errno.ENOENT, "the database cannot be opened; check its folder, and the space on it"),
+}
+
+
+class Transaction:
+    """Statements that happen together or not at all, and the events that tell of them."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.now = time.time()
+        self._events: list[dict[str, Any]] = []
+
+    def execute(self, statement: sa.Executable, rows: Any = None) -> sa.CursorResult:
+        """The result of a statement, or of many rows given to one."""
+        return self.connection.execute(statement, rows)
+
+    def tell(self, video_id: int, kind: str, data: dict[str, Any]) -> None:
+        """An event, written when the transaction ends."""
+        self._events.append(
+            {"video_id": video_id, "kind": kind, "data": json.dumps(data), "time": self.now}
+        )
+
+    def lock(self, what: str) -> None:
+        """Waits until no other transaction holds this lock, and holds it to the end."""
+        if self.connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            self.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS[what])))
+
+    def write_events(self) -> None:
+        if self._events:
+            self.lock("events")  # the last one that is taken: so nobody waits in a circle
+            self.execute(schema.events.insert(), self._events)
+
+
+class Database:
+    """Connections to the database of a project, shared by the threads of a process."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self.name = self._engine.url.render_as_string(hide_password=True)
+        self._writers = threading.Lock()  # fair enough among threads; SQLite polls among processes
+        with _clear_errors(self.name):
+            self._create()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One state of the database, for as long as the block lasts."""
+        with _clear_errors(self.name), self._engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction, on disk when the block has ended well, undone when it raises.
+
+        Raises OSError when it cannot be written, and IntegrityError.
+        """
+        with _clear_errors(self.name), self._one_writer(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(writes=True)
+            with connection.begin():
+                transaction = Transaction(connection)
+                yield transaction
+                transaction.write_events()
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writers.acquire(timeout=BUSY_SECONDS):
+            raise OSError(*_SQLITE[5], self.name)
+        try:
+            yield
+        finally:
+            self._writers.release()
+
+    def _create(self) -> None:
+        with self.writing() as transaction:
+            transaction.lock("create")  # two processes may start at once
+            schema.tables.create_all(transaction.connection)
+            found = transaction.execute(sa.select(schema.meta.c.version)).scalar()
+            if found is None:
+                transaction.execute(schema.meta.insert().values(version=schema.VERSION))
+            elif found != schema.VERSION:
+                raise ValueError(
+                    f"{self.name}: expected a database of version {schema.VERSION}, got version "
+                    f"{found}; open it with the tapnet that made it"
+                )
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        made = sa.make_url(url)
+        kind = made.get_backend_name()
+        if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and not made.database):
+            raise ArgumentError(f"there is no {kind} here")
+        if kind == "sqlite":
+            return _sqlite(made)
+        return sa.create_engine(
+            made.set(drivername="postgresql+psycopg"),
+            pool_size=10,
+            max_overflow=20,
+            pool_pre_ping=True,
+            connect_args={"options": "-c synchronous_commit=on", "connect_timeout": 10},
+        )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ValueError(f"database: expected a URL such as {_EXAMPLES}, got {url!r}") from error
+    except ModuleNotFoundError as error:  # psycopg
+        raise ImportError(
+            f"PostgreSQL is spoken to by {error.name}: pip install 'tapnet[studio]'"
+        ) from error
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    File(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url, pool_size=10, max_overflow=60, connect_args={"timeout": BUSY_SECONDS}
+    )
+
+    @hooks.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # no BEGIN but ours, below
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @hooks.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _clear_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        known = _meaning(error)
+        if known is None:
+            raise
+        raise known(name) from error
+
+
+def _meaning(error: DBAPIError) -> Any:
+    """From the name of the database to the error that tells what happened, if that is known."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        if code & 0xFF in (11, 26):
+            return lambda name: ValueError(f"{name}: not a database, or damaged: {error.orig}")
+        known = _SQLITE.get(code & 0xFF)
+        return known and (lambda name: OSError(*known, name))
+    state = getattr(error.orig, "sqlstate", None)
+    if state == "53100":
+        return lambda name: OSError(*_SQLITE[13], name)
+    if error.connection_invalidated or state is None or state[:2] in ("08", "53", "57"):
+        why = " ".join(str(error.orig).split())
+        return lambda name: ConnectionError(f"{name}: the database does not answer: {why}")
+    return None
