@@ -1,0 +1,217 @@
+/** Paints the video and its tracks on the one canvas. */
+import { rangeAt } from "./content.js";
+import { newSpot } from "./paths.js";
+import { Tracks } from "./tracks.js";
+/** @typedef {import("./types.js").Track} Track */
+/** @typedef {import("./view.js").View} View */
+/** @typedef {import("./paths.js").Paths} Paths */
+/** @typedef {{x: number, y: number}} Place  of the video, raster pixels */
+/**
+ * @typedef {{view: View, ratio: number, image: CanvasImageSource|null, frame: number, list: Track[],
+ *   paths: Paths, chosen: string|null, hovered: string|null, trail: number, labels: boolean,
+ *   drag: {key: string, place: Place}|null, ghost: Place|null, lens: Place|null, stage: string,
+ *   guides: {place: Place, color: string}[]}} Scene
+ */
+
+const DOT = 5; // CSS pixels
+const spot = newSpot();
+
+/** @param {CanvasRenderingContext2D} pen @param {Scene} scene */
+export function paint(pen, scene) {
+  const { view, ratio } = scene;
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.fillStyle = scene.stage;
+  pen.fillRect(0, 0, view.size.width, view.size.height);
+  if (scene.image) picture(pen, scene.image, view);
+  if (scene.trail) for (const track of scene.list) trail(pen, scene, track);
+  for (const track of scene.list) if (track.key !== scene.chosen) dot(pen, scene, track);
+  const chosen = scene.list.find((track) => track.key === scene.chosen);
+  if (chosen) dot(pen, scene, chosen);
+  for (const { place, color } of scene.guides) guide(pen, view.toScreen(place.x, place.y), color);
+  if (scene.ghost) cross(pen, view.toScreen(scene.ghost.x, scene.ghost.y));
+  if (scene.lens && scene.image) lens(pen, scene, scene.lens);
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {CanvasImageSource} image @param {View} view */
+function picture(pen, image, view) {
+  pen.imageSmoothingEnabled = view.scale < 3;
+  pen.imageSmoothingQuality = "medium";
+  pen.drawImage(image, view.x, view.y, view.video.width * view.scale, view.video.height * view.scale);
+}
+
+/** The way of a point in the last frames; all of it, for the chosen one. @param {CanvasRenderingContext2D} pen @param {Scene} scene @param {Track} track */
+function trail(pen, scene, track) {
+  const path = scene.paths.all.get(track.key);
+  if (!path) return;
+  const { view, frame } = scene;
+  const chosen = track.key === scene.chosen;
+  const first = Math.max(path.start, frame - scene.trail) - path.start;
+  const last = Math.min(path.visible.length - 1, frame - path.start);
+  if (last <= first) return;
+  pen.lineWidth = chosen ? 2.5 : 1.5;
+  pen.globalAlpha = chosen ? 0.95 : 0.6;
+  pen.strokeStyle = track.color;
+  pen.setLineDash(path.guess ? [3, 4] : []);
+  pen.beginPath();
+  let drawing = false;
+  for (let i = first; i <= last; i++) {
+    const seen = path.visible[i] === 1 && !(track.content.hidden.length && rangeAt(track.content, path.start + i));
+    const x = path.xy[2 * i] * view.scale + view.x;
+    const y = path.xy[2 * i + 1] * view.scale + view.y;
+    if (seen && drawing) pen.lineTo(x, y);
+    else if (seen) pen.moveTo(x, y);
+    drawing = seen;
+  }
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.globalAlpha = 1;
+}
+
+/**
+ * A filled disc: visible, the surer the fuller. A square: clicked on this frame. A dashed ring: hidden.
+ * @param {CanvasRenderingContext2D} pen @param {Scene} scene @param {Track} track
+ */
+function dot(pen, scene, track) {
+  const dragged = scene.drag?.key === track.key ? scene.drag.place : null;
+  if (!scene.paths.at(track, scene.frame, spot) && !dragged) return;
+  const at = scene.view.toScreen(dragged?.x ?? spot.x, dragged?.y ?? spot.y);
+  const chosen = track.key === scene.chosen;
+  const visible = dragged !== null || spot.visible;
+  const clicked = dragged !== null || spot.clicked;
+  const radius = chosen || track.key === scene.hovered ? DOT + 1.5 : DOT;
+  pen.beginPath();
+  if (clicked && visible) pen.rect(at.x - radius + 0.5, at.y - radius + 0.5, 2 * radius - 1, 2 * radius - 1);
+  else pen.arc(at.x, at.y, radius, 0, 7);
+  if (visible) {
+    pen.lineWidth = 3;
+    pen.strokeStyle = "rgb(0 0 0 / 55%)";
+    pen.stroke();
+    pen.globalAlpha = clicked ? 1 : 0.35 + 0.65 * spot.confidence;
+    pen.fillStyle = track.color;
+    pen.fill();
+    pen.globalAlpha = 1;
+    pen.lineWidth = 1.25;
+    pen.strokeStyle = "#fff";
+    pen.stroke();
+  } else {
+    pen.setLineDash([3, 3]);
+    pen.lineWidth = 3;
+    pen.strokeStyle = "rgb(0 0 0 / 45%)";
+    pen.stroke();
+    pen.lineWidth = 1.5;
+    pen.strokeStyle = track.color;
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+  if (chosen) ring(pen, at, radius + 5);
+  if (chosen || scene.labels || track.key === scene.hovered) label(pen, at, radius, Tracks.label(track), chosen);
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius */
+function ring(pen, at, radius) {
+  for (const [width, color] of /** @type {[number, string][]} */ ([[3.5, "rgb(0 0 0 / 45%)"], [1.5, "#fff"]])) {
+    pen.beginPath();
+    pen.arc(at.x, at.y, radius, 0, 7);
+    pen.lineWidth = width;
+    pen.strokeStyle = color;
+    pen.stroke();
+  }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius @param {string} words @param {boolean} strong */
+function label(pen, at, radius, words, strong) {
+  pen.font = `${strong ? 600 : 500} 12px system-ui, sans-serif`;
+  const width = pen.measureText(words).width + 12;
+  const x = at.x + radius + (strong ? 9 : 5);
+  const y = at.y - 10;
+  pen.fillStyle = strong ? "rgb(12 15 18 / 82%)" : "rgb(12 15 18 / 62%)";
+  pen.beginPath();
+  pen.roundRect(x, y, width, 20, 5);
+  pen.fill();
+  pen.fillStyle = "#fff";
+  pen.textBaseline = "middle";
+  pen.fillText(words, x + 6, y + 10.5);
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {string} color */
+function guide(pen, at, color) {
+  for (const [width, style] of /** @type {[number, string][]} */ ([[4, "rgb(0 0 0 / 60%)"], [2, color]])) {
+    pen.lineWidth = width;
+    pen.strokeStyle = style;
+    pen.beginPath();
+    pen.arc(at.x, at.y, 9, 0, 7);
+    pen.moveTo(at.x - 14, at.y);
+    pen.lineTo(at.x - 4, at.y);
+    pen.moveTo(at.x + 4, at.y);
+    pen.lineTo(at.x + 14, at.y);
+    pen.stroke();
+  }
+}
+
+/** Where the keyboard points. @param {CanvasRenderingContext2D} pen @param {Place} at */
+function cross(pen, at) {
+  for (const [width, color] of /** @type {[number, string][]} */ ([[4, "rgb(0 0 0 / 60%)"], [1.5, "#fff"]])) {
+    pen.lineWidth = width;
+    pen.strokeStyle = color;
+    pen.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(at.x + 5 * dx, at.y + 5 * dy);
+      pen.lineTo(at.x + 18 * dx, at.y + 18 * dy);
+    }
+    pen.stroke();
+  }
+}
+
+/** The pixels around a place, much larger. @param {CanvasRenderingContext2D} pen @param {Scene} scene @param {Place} place */
+function lens(pen, scene, place) {
+  const { view, image } = scene;
+  const radius = Math.min(84, view.size.width / 4);
+  const zoom = Math.max(8, view.scale * 2);
+  const at = view.toScreen(place.x, place.y);
+  const above = at.y - radius - 46 > radius * 0.5;
+  const cx = Math.max(radius + 8, Math.min(view.size.width - radius - 8, at.x));
+  const cy = above ? at.y - radius - 46 : at.y + radius + 46;
+  pen.save();
+  pen.beginPath();
+  pen.arc(cx, cy, radius, 0, 7);
+  pen.fillStyle = scene.stage;
+  pen.fill();
+  pen.clip();
+  pen.imageSmoothingEnabled = false;
+  const { width, height } = view.video;
+  if (image) pen.drawImage(image, cx - place.x * zoom, cy - place.y * zoom, width * zoom, height * zoom);
+  pen.strokeStyle = "rgb(0 0 0 / 50%)";
+  pen.lineWidth = 3;
+  const arms = () => {
+    pen.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(cx + 5 * dx, cy + 5 * dy);
+      pen.lineTo(cx + 26 * dx, cy + 26 * dy);
+    }
+    pen.stroke();
+  };
+  arms();
+  pen.strokeStyle = "#fff";
+  pen.lineWidth = 1.25;
+  arms();
+  pen.restore();
+  pen.beginPath();
+  pen.arc(cx, cy, radius, 0, 7);
+  pen.lineWidth = 4;
+  pen.strokeStyle = "rgb(0 0 0 / 45%)";
+  pen.stroke();
+  pen.lineWidth = 2;
+  pen.strokeStyle = "rgb(255 255 255 / 90%)";
+  pen.stroke();
+  const words = `${place.x.toFixed(2)}, ${place.y.toFixed(2)}`;
+  pen.font = "500 11px ui-monospace, monospace";
+  const wide = pen.measureText(words).width + 12;
+  const top = cy + radius - 24;
+  pen.fillStyle = "rgb(12 15 18 / 80%)";
+  pen.beginPath();
+  pen.roundRect(cx - wide / 2, top, wide, 18, 5);
+  pen.fill();
+  pen.fillStyle = "#fff";
+  pen.textBaseline = "middle";
+  pen.fillText(words, cx - wide / 2 + 6, top + 9.5);
+}

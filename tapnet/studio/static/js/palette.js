@@ -1,0 +1,18 @@
+/** Colours of the points: neighbours in number lie far apart, all as bright as each other. */
+const GOLDEN = 137.508; // degrees
+
+/** @param {number} number of the point, from 1 @returns {string} */
+export function colorOf(number) {
+  const hue = (25 + (number - 1) * GOLDEN) % 360;
+  return `oklch(0.8 0.17 ${hue.toFixed(1)})`;
+}
+
+/** What the pictures and strips are painted with, of the theme that is on. */
+export function themeColors() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  return {
+    stage: read("--stage"), panel: read("--panel"), line: read("--line"), text: read("--text"),
+    muted: read("--muted"), accent: read("--accent"), warn: read("--warn"), faint: read("--faint"),
+  };
+}

@@ -1,0 +1,101 @@
+/** The panel beside the picture: the points, and what can be done to the chosen one. */
+import { menu } from "./dialog.js";
+import { counted, fill, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { PointList } from "./list.js";
+import { chosenPanel, followFields } from "./chosen.js";
+import { preferences } from "./prefs.js";
+/** @typedef {import("./editor.js").Editor} Editor */
+
+/** @param {Editor} editor @param {{name: string}[]} models @param {Record<string, () => void>} act @returns {HTMLElement} */
+export function sidePanel(editor, models, act) {
+  const title = h("h2", {});
+  const grid = h("button", { type: "button", class: "quiet", "data-grid": true, title: "Grid of points (G)" }, icon("grid"), h("span", {}, "Grid"));
+  menu(grid, () => [gridPanel(editor, models)], { role: "dialog", label: "Grid of points" });
+  const follow = h("button", { type: "button", class: "quiet", title: "How new points are followed" });
+  menu(follow, () => [followPanel(editor, models)], { role: "dialog", label: "How points are followed" });
+  const list = new PointList(editor);
+  const empty = h("div", { class: "empty-side" });
+  const suggest = h("div", { class: "suggest" });
+  const update = () => {
+    const n = editor.tracks.list.length;
+    title.textContent = n ? counted(n, "point") : "Points";
+    list.element.hidden = n === 0;
+    fill(empty, ...(n === 0 && editor.ready ? emptySide() : []));
+    empty.hidden = n !== 0;
+  };
+  const updateFollow = () => {
+    const { assist, model } = preferences.values;
+    const names = { flow: "Optical flow", linear: "Straight lines" };
+    const now = names[/** @type {"flow"} */ (assist)] ?? model;
+    fill(follow, icon("spark"), h("span", {}, now));
+    follow.setAttribute("aria-label", `Points are followed by ${now}; change`);
+  };
+  const updateSuggest = () => fill(suggest, ...suggestion(editor));
+  editor.on("changed", update);
+  editor.on("suggestions", updateSuggest);
+  preferences.on("changed", updateFollow);
+  update();
+  updateFollow();
+  return h(
+    "aside",
+    { class: "side", "aria-label": "Points" },
+    h("header", { class: "side-head" }, title, h("span", { class: "gap" }), follow, grid),
+    empty, list.element, suggest, chosenPanel(editor, models, act),
+  );
+}
+
+function emptySide() {
+  return [
+    icon("cursor"),
+    h("p", { class: "strong" }, "No points yet"),
+    h("p", {}, "Click what you want to follow, on any frame."),
+    h("p", {}, "Or spread a ", h("b", {}, "Grid"), " over the whole picture."),
+  ];
+}
+
+/** @param {Editor} editor */
+function suggestion(editor) {
+  const { suggestions, visited } = editor;
+  if (!suggestions.length) return [];
+  const left = suggestions.filter((one) => !visited.has(`${one.track}:${one.frame}`));
+  const next = left[0] ?? suggestions[0];
+  const track = editor.tracks.byId(next.track);
+  const name = track ? track.content.name || `Point ${track.number}` : "A point";
+  return [
+    h("button", { type: "button", class: "look", title: "Look here next (N)", onclick: () => editor.lookNext() },
+      icon("flag"),
+      h("span", { class: "look-words" }, h("b", {}, left.length ? "Look here next" : "All looked at"), h("small", {}, `${name}, frame ${next.frame}: ${next.reason}`)),
+      h("span", { class: "count", title: "not looked at yet" }, String(left.length))),
+  ];
+}
+
+/** @param {Editor} editor @param {{name: string}[]} models */
+function gridPanel(editor, models) {
+  const { width, height } = editor.video;
+  const count = h("input", { type: "range", min: "4", max: "400", step: "1", value: preferences.values.gridCount, "aria-label": "Number of points" });
+  const shown = h("output", {});
+  const size = () => {
+    const columns = Math.max(1, Math.round(Math.sqrt((Number(count.value) * width) / height)));
+    return [columns, Math.max(1, Math.round(Number(count.value) / columns))];
+  };
+  const update = () => (shown.textContent = `${size()[0] * size()[1]} points, ${size().join(" × ")}`);
+  count.addEventListener("input", update);
+  update();
+  const add = () => {
+    preferences.set({ gridCount: Number(count.value) });
+    editor.addGrid(Number(count.value));
+  };
+  return h("div", { class: "panel-form" }, h("h3", {}, "Grid over this frame"), count, shown,
+    h("p", { class: "muted" }, `Followed by ${preferences.values.assist === "tracker" ? preferences.values.model : preferences.values.assist}.`),
+    h("button", { type: "button", class: "main", "data-close": true, onclick: add }, "Add points"));
+}
+
+/** @param {Editor} editor @param {{name: string}[]} models */
+function followPanel(editor, models) {
+  const fields = followFields(models, preferences.values, (values) => preferences.set(values));
+  const all = () => editor.followAll(preferences.values.assist, preferences.values.model);
+  const n = editor.tracks.list.length;
+  return h("div", { class: "panel-form" }, h("h3", {}, "Follow new points by"), fields,
+    n > 0 && h("button", { type: "button", "data-close": true, onclick: all }, `Use for ${n === 1 ? "the point" : `all ${n} points`} too`));
+}

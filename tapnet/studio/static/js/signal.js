@@ -1,0 +1,23 @@
+/** Names that parts of the page listen to. */
+export class Signals {
+  constructor() {
+    /** @type {Map<string, Set<(detail: any) => void>>} */
+    this.listeners = new Map();
+  }
+
+  /**
+   * Calls `listener` at every `emit` of a name. Returns what stops it.
+   * @param {string} name @param {(detail: any) => void} listener
+   * @returns {() => void}
+   */
+  on(name, listener) {
+    const all = this.listeners.get(name) ?? new Set();
+    this.listeners.set(name, all.add(listener));
+    return () => all.delete(listener);
+  }
+
+  /** @param {string} name @param {any} [detail] */
+  emit(name, detail) {
+    for (const listener of this.listeners.get(name) ?? []) listener(detail);
+  }
+}

@@ -1,0 +1,59 @@
+/** My tasks: passes over videos that somebody asked me for. */
+import { get, post } from "./api.js";
+import { toast } from "./dialog.js";
+import { fill, h, moment } from "./dom.js";
+import { icon } from "./icons.js";
+/** @typedef {import("./types.js").Task} Task */
+
+export const STAGES = { annotate: "Annotate", refine: "Refine", review: "Review" };
+const ABOUT = {
+  annotate: "Make the tracks: click points, follow them, mark where they are hidden.",
+  refine: "Second pass: look at every track and correct what is not exact.",
+  review: "Compare the two passes, agree on each track or send the task back.",
+};
+export const STATES = { open: "to do", submitted: "submitted", returned: "sent back", agreed: "agreed" };
+
+/** @param {HTMLElement} root @param {import("./app.js").App} app @returns {Promise<() => void>} */
+export async function tasksScreen(root, app) {
+  const list = h("div", { class: "task-list" });
+  fill(root, app.bar("My tasks"), h("main", { class: "plain" }, h("div", { class: "head" }, h("h2", {}, "My tasks")), list));
+  const load = async () => {
+    /** @type {Task[]} */
+    const tasks = await get("tasks");
+    const open = tasks.filter((task) => task.state === "open" || task.state === "returned");
+    const rest = tasks.filter((task) => !open.includes(task));
+    fill(list,
+      open.length === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
+      ...open.map((task) => taskCard(task, load)),
+      rest.length > 0 && h("h3", { class: "rest" }, "Done"), ...rest.map((task) => taskCard(task, load)));
+  };
+  await load();
+  const events = new EventSource("/api/events");
+  events.addEventListener("task", () => load().catch(() => {}));
+  return () => events.close();
+}
+
+/** @param {Task} task @param {() => void} load */
+function taskCard(task, load) {
+  const open = task.state === "open" || task.state === "returned";
+  const review = task.stage === "review";
+  const submit = async () => {
+    try {
+      await post(`tasks/${task.id}/submit`);
+      toast("Submitted", "good");
+      load();
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message, "bad");
+    }
+  };
+  const name = task.video ?? `Video ${task.video_id}`;
+  return h("article", { class: open ? "task" : "task done" },
+    h("img", { src: `/api/videos/${task.video_id}/frames/0?height=240`, alt: "", width: "128", height: "72", loading: "lazy" }),
+    h("div", { class: "task-words" },
+      h("h3", {}, `${STAGES[/** @type {"refine"} */ (task.stage)] ?? task.stage}: ${name}`),
+      h("p", { class: "muted" }, open ? ABOUT[/** @type {"refine"} */ (task.stage)] : `${STATES[/** @type {"open"} */ (task.state)] ?? task.state} ${moment(/** @type {any} */ (task).changed_at ?? null)}`),
+      task.note && h("p", { class: "returned" }, icon("warning"), h("span", {}, `Sent back: ${task.note}`))),
+    h("div", { class: "buttons" },
+      h("a", { class: open ? "button main" : "button", href: review ? `#/video/${task.video_id}/compare` : `#/video/${task.video_id}` }, review ? "Compare" : "Open"),
+      open && h("button", { type: "button", onclick: submit }, "Submit")));
+}
