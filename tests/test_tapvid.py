@@ -173,8 +173,10 @@ def test_writing_holds_one_video_in_memory(tmp_path: Path) -> None:
             video = np.zeros((T, H, W, 3), np.uint8)
             alive.append(weakref.ref(video))
             points, occluded = np.ones((2, T, 2), np.float32), np.zeros((2, T), bool)
-            yield Example(name, video, np.zeros((2, 3), np.float32), points, occluded)
+            example = Example(name, video, np.zeros((2, 3), np.float32), points, occluded)
             del video
+            yield example
+            del example
 
     tapvid.write(tmp_path / "a.pkl", examples())
     with open(tmp_path / "a.pkl", "rb") as file:

@@ -128,16 +128,23 @@ class _Exported(NamedTuple):
     tracks: Tracks  # all frames
     known: np.ndarray  # [N, T] bool: frames that the path reaches
 
+    def example(self, name: str) -> Example:
+        """The video, decoded, and its tracks as labels."""
+        return Example(
+            name,
+            open_video(self.video.path).read(),
+            self.tracks.query_points,
+            self.tracks.xy,
+            ~self.tracks.visible,
+            annotated=None if self.known.all() else self.known,
+        )
+
 
 def _examples(chosen: Sequence[_Exported]) -> Iterator[Example]:
     """Each video with its frames, one in memory at a time."""
-    stems = [File(video.name).with_suffix("").as_posix() for video, *_ in chosen]
-    for stem, (video, tracks, known) in zip(stems, chosen, strict=True):
-        name = stem if stems.count(stem) == 1 else video.name
-        frames = open_video(video.path).read()
-        labels = None if known.all() else known
-        occluded = ~tracks.visible
-        yield Example(name, frames, tracks.query_points, tracks.xy, occluded, annotated=labels)
+    stems = [File(exported.video.name).with_suffix("").as_posix() for exported in chosen]
+    for stem, exported in zip(stems, chosen, strict=True):
+        yield exported.example(stem if stems.count(stem) == 1 else exported.video.name)
 
 
 def _write_zip(path: File, chosen: Sequence[_Exported], kind: str) -> None:

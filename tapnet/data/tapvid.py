@@ -157,6 +157,7 @@ def write(path: str | Path, examples: Iterable[Example]) -> None:
             _append(file, example.name)
             _append(file, _stored(example))
             file.write(pickle.SETITEM)
+            del example  # before the next one is made
         file.write(pickle.STOP)
 
 
