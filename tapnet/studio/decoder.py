@@ -24,6 +24,7 @@ from tapnet.studio.options import DECODER_MEMORY, limit_memory
 KEPT_BYTES = 160 << 20  # of decoded frames
 NEAR = 32  # frames that are decoded on the way rather than sought
 MOST_AHEAD = 16  # frames read before they are asked for
+LONGEST_BLOCK = 48  # frames decoded together on the way back: each block starts at a keyframe
 MOST_CURSORS = 4  # places of the file that are open: people look at different ones
 
 _SETTINGS = {
@@ -41,6 +42,7 @@ class Pictures:
         height, width = self._video.size
         room = max(2, KEPT_BYTES // (3 * height * width))  # frames
         self._room, self._ahead = room, min(MOST_AHEAD, room // 3)
+        self._block = min(LONGEST_BLOCK, room // 2)
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cursors: OrderedDict[int, Iterator[np.ndarray]] = OrderedDict()  # by their next frame
         self._last, self._backward = 0, False
@@ -80,7 +82,7 @@ class Pictures:
             raise ValueError(f"frame {n}: the video has frames 0 to {len(self._video) - 1}")
         at = max((place for place in self._cursors if n - NEAR <= place <= n), default=None)
         if at is None:
-            at = max(0, n + 1 - self._ahead) if self._backward else n
+            at = max(0, n + 1 - self._block) if self._backward else n
             frames = self._video.frames(at)
         else:
             frames = self._cursors.pop(at)

@@ -43,6 +43,7 @@ async def video(video_id: Id, studio: Studying, user: Someone) -> dict[str, Any]
     """The video, and when each frame is shown by what /file plays, in seconds from the first."""
     found = await run_in_threadpool(studio.project.video, video_id)
     shown = await run_in_threadpool(_shown, studio, found)
+    studio.workers.warm()
     studio.aside(studio.frames.prepare(found.path, shown["stamp"]))
     proxy = None if found.playable else await run_in_threadpool(_proxy, studio, found)
     times = found.times if proxy is None else np.arange(found.frames) / float(proxy_rate(found.fps))

@@ -15,7 +15,7 @@ from tapnet.annotation.project import Project
 from tapnet.studio.options import Options
 
 LOOK_SECONDS = 0.5  # between looks whether they live
-LOST_SECONDS = 10.0  # without a sign of life from a worker: its job is taken away
+LOST_SECONDS = 6.0  # without a sign of life from a worker: its job is taken away
 LONGEST_PAUSE = 30.0  # before one that keeps dying is started again
 STOP_SECONDS = 3.0  # to give its job back
 
@@ -42,7 +42,7 @@ class Workers:
         base += ["--database", options.database] if options.database else []
         kinds = ["paths"] * options.workers + ["files"] * (options.workers > 0)
         self._places = [_Place([*base, "--takes", kind]) for kind in kinds]
-        self._stopping = threading.Event()
+        self._stopping, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="workers", daemon=True)
 
     def start(self) -> None:
@@ -50,10 +50,11 @@ class Workers:
 
     def wake(self) -> None:
         """There may be work."""
-        for place in self._places:
-            if place.process and place.process.stdin:
-                with contextlib.suppress(OSError, ValueError):  # it just died
-                    os.write(place.process.stdin.fileno(), b"\n")
+        self._say(b"work\n")
+
+    def warm(self) -> None:
+        """There will be work: a person opened a video."""
+        self._say(b"warm\n")
 
     def stop(self) -> None:
         """Ends all of them; their jobs go back into the queue."""
@@ -62,8 +63,7 @@ class Workers:
             self._thread.join()
         processes = [place.process for place in self._places if place.process]
         for process in processes:
-            with contextlib.suppress(OSError):
-                process.terminate()
+            self._close(process)
         end = time.monotonic() + STOP_SECONDS
         for process in processes:
             try:
@@ -71,7 +71,19 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            if process.stdin:
+
+    def _say(self, line: bytes) -> None:
+        with self._lock:
+            for place in self._places:
+                pipe = place.process and place.process.stdin
+                if pipe and not pipe.closed:
+                    with contextlib.suppress(OSError):  # it just died, or does not read
+                        os.write(pipe.fileno(), line)
+
+    def _close(self, process: subprocess.Popen) -> None:
+        """Ends its stdin, which ends the process."""
+        if process.stdin:
+            with self._lock, contextlib.suppress(OSError):
                 process.stdin.close()
 
     def _watch(self) -> None:
@@ -96,22 +108,23 @@ class Workers:
                 place.pause = 0.0 if now - place.started > LONGEST_PAUSE else place.pause
                 return
             _log.warning("a worker ended with code %s; it is started again", code)
-            if place.process.stdin:
-                place.process.stdin.close()
+            self._close(place.process)
             place.process, place.started = None, now
             place.pause = min(LONGEST_PAUSE, 2 * place.pause or 0.5)
         if now - place.started >= place.pause:
-            place.process = subprocess.Popen(
+            process = subprocess.Popen(
                 place.command,
                 stdin=subprocess.PIPE,
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C is for the server, which ends them
             )
-            place.started = now
+            assert process.stdin
+            os.set_blocking(process.stdin.fileno(), False)
+            place.process, place.started = process, now
 
 
 def _environment(workers: int) -> dict[str, str]:
     """Threads of a worker: its share of the CPUs."""
     share = str(max(1, (os.cpu_count() or 1) // max(1, workers)))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TAPNET_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return os.environ | {name: os.environ.get(name, share) for name in names}

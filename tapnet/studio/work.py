@@ -1,0 +1,233 @@
+"""What each kind of job does. Results are files in the private folder of the project."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path as File
+from typing import Any
+
+import numpy as np
+
+from tapnet.annotation.content import Path
+from tapnet.annotation.project import Project
+from tapnet.annotation.records import Job, Track, Video
+from tapnet.studio.options import PRIVATE
+
+PARTIAL_SECONDS = 0.5  # between two looks at paths that are being computed
+MOST_OF_TIME = 10  # writing them may take this part of the time
+
+Progress = Callable[[int, int], None]  # units done, units in all; may raise Stopped
+
+
+class Stopped(Exception):
+    """Nobody wants the work any more."""
+
+
+def assist(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, None]:
+    """Computes the paths that are missing or of an older version, of the tracks that jobs name."""
+    video = project.video(jobs[0].video_id)
+    chosen: set[int] | None = set()
+    for job in jobs:
+        named = job.settings.get("tracks")
+        chosen = None if named is None or chosen is None else chosen | set(named)
+    stale = _stale(project, video.id, chosen)
+    failures = []
+    for (kind, model), tracks in _groups(stale).items():
+        try:
+            _fill(project, video, tracks, progress)
+        except ValueError as error:
+            failures.append(f"{model if kind == 'tracker' else kind}: {error}")
+    if failures:
+        raise ValueError("; ".join(failures))
+    return f"{len(stale)} tracks", None
+
+
+def _stale(project: Project, video_id: int, chosen: set[int] | None) -> list[Track]:
+    """Tracks that have clicks and no whole path of their newest version."""
+    tracks = [
+        track
+        for track in project.tracks(video_id)
+        if (chosen is None or track.id in chosen)
+        and track.content.clicks
+        and track.content.assist != "imported"
+    ]
+    stored = project.paths(video_id, [track.id for track in tracks])
+    whole = {(number, path.version) for number, path in stored.items() if path.complete}
+    return [track for track in tracks if (track.id, track.version) not in whole]
+
+
+def _groups(tracks: list[Track]) -> dict[tuple[str, str], list[Track]]:
+    """By what computes them."""
+    groups: dict[tuple[str, str], list[Track]] = {}
+    for track in tracks:
+        kind = track.content.assist
+        key = (kind, track.content.model if kind == "tracker" else "")
+        groups.setdefault(key, []).append(track)
+    return groups
+
+
+def _fill(project: Project, video: Video, tracks: list[Track], progress: Progress) -> None:
+    from tapnet.annotation import assist as assists
+    from tapnet.video import open as open_video
+
+    if tracks[0].content.assist == "tracker":
+        _check_model(tracks[0].content.model)
+    news = _News(project, video.id, tracks)
+
+    def told(done: int, total: int) -> None:
+        progress(done, total)
+        if not news.wanted():
+            raise _Outdated
+
+    def partly(make: Callable[[], dict[int, Path]]) -> None:
+        if news.is_due():
+            news.write(make(), complete=False)
+
+    contents = [track.content for track in tracks]
+    try:
+        paths = assists.fill(open_video(video.path), contents, told, partly)
+    except _Outdated:
+        return
+    news.write(dict(enumerate(paths)), complete=True)
+
+
+class _Outdated(Exception):
+    """Every track changed while its path was computed."""
+
+
+class _News:
+    """Writes paths of tracks that are still as they were."""
+
+    def __init__(self, project: Project, video_id: int, tracks: list[Track]) -> None:
+        self._project, self._video_id, self._tracks = project, video_id, tracks
+        self._current = {track.id for track in tracks}
+        self._looked = self._wrote = time.monotonic()
+        self._pause = PARTIAL_SECONDS
+
+    def wanted(self) -> bool:
+        """Whether any track is; looks in the project now and then."""
+        if time.monotonic() - self._looked > PARTIAL_SECONDS:
+            self._look()
+        return bool(self._current)
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._wrote > self._pause
+
+    def write(self, paths: dict[int, Path], complete: bool) -> None:
+        """`paths` by place in the list of tracks."""
+        began = time.monotonic()
+        self._look()
+        rows = [
+            (track.id, track.version, path, complete)
+            for track, path in ((self._tracks[i], path) for i, path in paths.items())
+            if track.id in self._current
+        ]
+        self._project.write_paths(self._video_id, rows)
+        self._wrote = time.monotonic()
+        self._pause = max(PARTIAL_SECONDS, MOST_OF_TIME * (self._wrote - began))
+
+    def _look(self) -> None:
+        versions = {track.id: track.version for track in self._project.tracks(self._video_id)}
+        self._current = {t.id for t in self._tracks if versions.get(t.id) == t.version}
+        self._looked = time.monotonic()
+
+
+def _check_model(name: str) -> None:
+    """Contents come from the network: a model is one that we ship, never a file."""
+    from tapnet.baselines import BASELINES
+    from tapnet.checkpoint import shipped
+
+    known = {*shipped(), *BASELINES}
+    if name not in known:
+        raise ValueError(f"model: expected {', '.join(sorted(known))}, got {name!r}")
+
+
+def warm() -> None:
+    """Loads what the first path needs, before it is asked for."""
+    from tapnet.annotation import assist as assists
+
+    assists.tracker("taplite")
+
+
+def overlay(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, str]:
+    """Writes the video with the tracks painted on it."""
+    from tapnet.draw import draw
+    from tapnet.video import open as open_video
+    from tapnet.video import write
+
+    job = jobs[0]
+    video = project.video(job.video_id)
+    xy, visible = _arrays(project, video, job.settings.get("tracks"))
+    clip = open_video(video.path)
+    painted = draw(clip, xy, visible, trail=job.settings.get("trail", 16))
+    out = _result(project, job, ".mp4")
+    write(out, _counted(painted, video.frames, progress), _rate(video.fps))
+    return f"{len(xy)} tracks on {video.frames} frames", _relative(project, out)
+
+
+def _arrays(
+    project: Project, video: Video, chosen: list[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """xy [N, T, 2], NaN where a path does not reach, and visible [N, T], of all frames."""
+    paths = [stored.path for _, stored in sorted(project.paths(video.id, chosen).items())]
+    if not paths:
+        raise ValueError("expected tracks to paint, there are none; click a point first")
+    xy = np.full((len(paths), video.frames, 2), np.nan, np.float32)
+    visible = np.zeros((len(paths), video.frames), bool)
+    for row, path in enumerate(paths):
+        xy[row, path.start : path.stop] = path.xy
+        visible[row, path.start : path.stop] = path.visible
+    return xy, visible
+
+
+def export(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, str]:
+    """Writes the tracks of the video as npz, csv or TAP-Vid pickle."""
+    job = jobs[0]
+    kind = job.settings.get("format", "npz")
+    progress(0, 1)
+    out = project.export([job.video_id], kind, _result(project, job, f".{kind}"))
+    return f"{out.stat().st_size / 1e6:.1f} MB", _relative(project, out)
+
+
+def proxy(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, str]:
+    """Writes a copy of the video that browsers play; frame n is shown at n / rate."""
+    from tapnet.video import open as open_video
+    from tapnet.video import write
+
+    video = project.video(jobs[0].video_id)
+    out = _result(project, jobs[0], ".mp4")
+    frames = _counted(open_video(video.path), video.frames, progress)
+    write(out, frames, _rate(video.fps), crf=20)
+    return f"{video.frames} frames", _relative(project, out)
+
+
+def _rate(fps: float) -> float:
+    """Frames a second, within what mp4 can say."""
+    from tapnet.video.writing import HIGHEST_FPS, LOWEST_FPS
+
+    return min(max(fps, LOWEST_FPS), HIGHEST_FPS)
+
+
+def _counted(frames: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        progress(done, total)
+
+
+def _result(project: Project, job: Job, suffix: str) -> File:
+    folder = project.folder / PRIVATE / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{job.id}-{job.kind}{suffix}"
+
+
+def _relative(project: Project, out: File) -> str:
+    return out.relative_to(project.folder).as_posix()
+
+
+KINDS: dict[str, Callable[[Project, Sequence[Job], Progress], tuple[str, Any]]] = {
+    "assist": assist,
+    "overlay": overlay,
+    "export": export,
+    "proxy": proxy,
+}
