@@ -24,7 +24,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
 from tapnet.data_cli import DATA
-from tapnet.evaluate_cli import evaluate, report
+from tapnet.evaluate_cli import evaluate, evaluate_3d, report
 from tapnet.experiment import run as run_experiment
 from tapnet.experiment import train
 from tapnet.faults import exit_code
@@ -234,6 +234,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "convert": convert,
     "onnx": onnx,
     "evaluate": evaluate,
+    "evaluate-3d": evaluate_3d,
     "report": report,
     "train": train,
     "data": data,

@@ -1,4 +1,4 @@
-"""`tapnet evaluate` and `tapnet report`: score trackers on labelled datasets, show the scores."""
+"""`tapnet evaluate`, `evaluate-3d` and `report`: score trackers on labelled sets, show scores."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ Models = Annotated[
 ]
 PointsPerCall = Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: all)")]
 Out = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")]
+Scaling = Literal[
+    "median",
+    "mean",
+    "none",
+    "per_trajectory",
+    "median_on_queries",
+    "reproduce_2d",
+    "local_neighborhood",
+]
+Thresholds = Literal["pixels", "metres"]
 Kind = Annotated[str | None, arg(metavar="KIND", help_behavior_hint="(default: found out)")]
 
 
@@ -90,6 +100,55 @@ def evaluate(
         results.append(result)
         if folder is not None:
             _write(folder / "report.txt", evaluation.report(result))
+    _show(results, out)
+
+
+def evaluate_3d(
+    dataset: Annotated[Path, arg(metavar="PATH")],
+    predictions: Annotated[str, arg(metavar="DIR,...")],
+    scaling: Scaling = "median",
+    thresholds: Thresholds = "pixels",
+    out: Out = None,
+) -> None:
+    """Score points tracked in space, from files, on TAPVid-3D.
+
+    For example:
+      tapnet evaluate-3d --dataset tapvid3d_dataset --predictions mine,theirs --out runs
+
+    Args:
+        dataset: TAPVid-3D, or the folder of one of its sources.
+        predictions: Folders with what was predicted of each video, in files named and placed as
+            those of the dataset: tracks_XYZ [T N 3] and visibility [T N]. They are separated by
+            commas; the name of a folder is that of the tracker.
+        scaling: What is multiplied with the predictions first: the ratio of the truth to them, of
+            the medians or means of a video, of its medians on the frames of the queries, of each
+            track's depth there, of each point's depth, or nothing; local_neighborhood also judges
+            a track with all points near it.
+        thresholds: Which positions are near: within what 1 to 16 pixels span at their depth, or
+            within 0.01 to 2.56 metres.
+        out: Folder for the results, one folder in it for each tracker.
+    """
+    from tapnet.data import open_dataset
+    from tapnet.evaluate import score_space
+
+    opened = open_dataset(dataset, "tapvid3d")
+    places = [Path(place) for place in predictions.split(",") if place]
+    names = [place.resolve().name for place in places]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"predictions: expected one folder or more, of different names, got {predictions!r}"
+        )
+    results = [
+        score_space(
+            opened,
+            place,
+            scaling=scaling,
+            thresholds=thresholds,
+            out=None if out is None else out / name,
+            progress=_told(name),
+        )
+        for place, name in zip(places, names, strict=True)
+    ]
     _show(results, out)
 
 

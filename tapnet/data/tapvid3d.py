@@ -69,10 +69,14 @@ class TapVid3d(Dataset):
             )
         return found
 
-    def __iter__(self) -> Iterator[SpaceClip]:
+    def names(self) -> list[str]:
+        """Of the clips, in their order: `adt/VIDEO`, or `VIDEO` where the path is that of adt."""
         folder = self.path if self.path.is_dir() else self.path.parent
-        for file in self.files():
-            yield _clip(file, file.relative_to(folder).with_suffix("").as_posix())
+        return [file.relative_to(folder).with_suffix("").as_posix() for file in self.files()]
+
+    def __iter__(self) -> Iterator[SpaceClip]:
+        for file, name in zip(self.files(), self.names(), strict=True):
+            yield _clip(file, name)
 
 
 def read_prediction(path: str | Path, clip: SpaceClip) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from tapnet.evaluate.protocol import Protocol, Settings, differences
 from tapnet.evaluate.results import Pooled, Result, Row, read_result
 from tapnet.evaluate.running import evaluate, score
 from tapnet.evaluate.scoring import SCORERS, score_clip
+from tapnet.evaluate.space import score_space
 from tapnet.evaluate.statistics import Comparison, Interval, compare, interval
 from tapnet.evaluate.table import report, table
 
@@ -36,5 +37,6 @@ __all__ = [
     "report",
     "score",
     "score_clip",
+    "score_space",
     "table",
 ]

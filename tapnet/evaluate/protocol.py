@@ -22,6 +22,7 @@ ResizeFilter = Literal["lanczos", "bilinear"]
 Direction = Literal["both", "forward"]
 
 OFFICIAL: Size = (256, 256)  # what TAP-Vid gives models, and where it judges their positions
+IN_THE_IMAGE = "positions in the image"
 SUPPORT_POINTS = "none"  # a model is given the queries that are judged, and no other point
 
 
@@ -78,7 +79,7 @@ class Protocol:
     dataset: str
     dataset_sha256: str
     kind: str  # of the dataset; decides how it is judged
-    query_mode: QueryMode
+    query_mode: QueryMode | Literal["set"]  # "set": what the set asks
     resolution: str  # what the model was given: "256x256" (height x width) or "native"
     resize_filter: str  # "lanczos" as TAP-Vid, "bilinear" (antialiased), or "none"
     direction: str  # "both ways" from a query, or "forward only"
@@ -90,27 +91,48 @@ class Protocol:
     device: str
     torch_version: str
     tapnet_version: str
+    judged: str = IN_THE_IMAGE  # what is compared with the truth, and how
+    predictions_sha256: str | None = None  # of files that were made elsewhere; None = made here
 
-    def facts(self) -> dict[str, str]:
-        """The same for people, in lines; what differs between models of one table comes last."""
+    def asked(self) -> QueryMode:
+        """The query mode. ValueError if what was asked is known to the set alone."""
+        if self.query_mode == "set":
+            raise ValueError(
+                f"{self.model}: expected predictions made by `tapnet evaluate`, got some that were "
+                "made elsewhere; judge them again by the command that did"
+            )
+        return self.query_mode
+
+    def conditions(self) -> dict[str, str]:
+        """What scores must share to compare, for people, in lines."""
+        dataset = f"{self.dataset} ({self.kind}), sha256 {self.dataset_sha256[:16]}"
+        if self.predictions_sha256 is not None:
+            queries = "those of the set, on all frames; tracked elsewhere"
+            return {"dataset": dataset, "queries": queries, "judged": self.judged}
         stride = ", every 5th frame" if self.query_mode == "strided" else ""
         resized = "" if self.resize_filter == "none" else f", resized by {self.resize_filter}"
         together = "all points" if self.points_per_call == "all" else self.points_per_call
         return {
-            "dataset": f"{self.dataset} ({self.kind}), sha256 {self.dataset_sha256[:16]}",
+            "dataset": dataset,
             "queries": f"{self.query_mode}{stride}; tracked {self.direction}; {together} per call, "
             f"support points: {self.support_points}",
             "video": f"{self.resolution}{resized}",
-            "model": f"{self.model}, "
-            + (f"weights sha256 {w[:16]}" if (w := self.weights_sha256) else "nothing trained"),
-            "computed": f"{self.precision or 'no weights'}, {self.device}, "
-            f"torch {self.torch_version}, tapnet {self.tapnet_version}",
+        }
+
+    def facts(self) -> dict[str, str]:
+        """The conditions, then who was judged, and on what it was computed."""
+        made = f"weights sha256 {w[:16]}" if (w := self.weights_sha256) else "nothing trained"
+        computed = f"{self.precision or 'no weights'}, {self.device}, torch {self.torch_version}, "
+        if (p := self.predictions_sha256) is not None:
+            made, computed = f"predictions sha256 {p[:16]}", "elsewhere; judged by "
+        return self.conditions() | {
+            "model": f"{self.model}, {made}",
+            "computed": f"{computed}tapnet {self.tapnet_version}",
         }
 
     def line(self) -> str:
-        """What scores must share to compare, in one line."""
-        facts = self.facts()
-        return "; ".join(facts[name] for name in ("dataset", "queries", "video"))
+        """The conditions in one line."""
+        return "; ".join(self.conditions().values())
 
 
 # Fields that change what is measured. Others tell who was measured, and on what.
@@ -123,6 +145,7 @@ _DECISIVE = (
     "direction",
     "support_points",
     "points_per_call",
+    "judged",
 )
 _INCIDENTAL = ("precision", "device", "torch_version", "tapnet_version")
 
@@ -195,9 +218,14 @@ def device_of(tracker: Any) -> str:
 
 
 def sha256_of(dataset: Dataset) -> str:
-    """Of the dataset's file, or of the hashes of its files in order."""
+    """Of the dataset's files."""
+    return sha256_of_files(dataset.files())
+
+
+def sha256_of_files(files: Sequence[Path]) -> str:
+    """Of the one file, or of the hashes of several in their order."""
     hashes = []
-    for file in dataset.files():
+    for file in files:
         stat = file.stat()
         hashes.append(_sha256_of_file(file, stat.st_size, stat.st_mtime_ns))
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -29,7 +29,7 @@ def score_folder(
     dataset: Dataset, out: Path, protocol: Protocol, progress: Progress | None = None
 ) -> Result:
     """The scores of the predictions in `out`, and its result.json, points.csv and curves.npz."""
-    scorer = SCORERS.get(protocol.kind, score_clip)
+    scorer, query_mode = SCORERS.get(protocol.kind, score_clip), protocol.asked()
     rows = []
     for clip in dataset:
         predicted = folder.load(out, clip.name)
@@ -37,7 +37,7 @@ def score_folder(
             raise FileNotFoundError(
                 f"{out}: no prediction for {clip.name!r}; run the evaluation again to complete it"
             )
-        rows.append(scorer(clip, predicted, protocol.query_mode))
+        rows.append(scorer(clip, predicted, query_mode))
         if progress is not None:
             progress("scoring", len(rows), clip.name)
     if not rows:

@@ -11,10 +11,20 @@ from tapnet.evaluate.protocol import computed_differently, differences
 from tapnet.evaluate.results import Result
 from tapnet.evaluate.statistics import LEVEL, Comparison, Interval, compare
 
-WITH_INTERVAL = ("AJ", "delta_avg", "OA", "@0.1", "@0.2")  # where there is no room for all
+WITH_INTERVAL = (
+    "AJ",
+    "delta_avg",
+    "3D-AJ",
+    "APD",
+    "OA",
+    "@0.1",
+    "@0.2",
+)  # where there is no room for all
 COLUMNS = {  # title: score
     "AJ": "average_jaccard",
     "delta_avg": "average_pts_within_thresh",
+    "3D-AJ": "average_jaccard_3d",
+    "APD": "average_pts_within_thresh_3d",
     "OA": "occlusion_accuracy",
     "AJ_RD": "AJ_RD",
     **{f"<{d}": f"pts_within_{d}" for d in metrics.THRESHOLDS},
@@ -22,7 +32,12 @@ COLUMNS = {  # title: score
     **{f"@{a}": f"PCK@{a}" for a in metrics.ALPHAS},
     **{f"@{a} later": f"PCK@{a}_later" for a in metrics.ALPHAS},
 }
-HEADLINES = ("AJ", "delta_avg")  # the first that is judged on the most videos decides
+HEADLINES = (
+    "AJ",
+    "delta_avg",
+    "3D-AJ",
+    "APD",
+)  # the first that is judged on the most videos decides
 
 
 def columns(results: Sequence[Result]) -> dict[str, str]:
@@ -42,11 +57,11 @@ def headline(results: Sequence[Result]) -> str:
 
 
 def groups(results: Sequence[Result]) -> list[list[Result]]:
-    """The results that may stand in one table: of one dataset, and asked in one query mode."""
-    found: dict[tuple[str, str, str], list[Result]] = {}
+    """The results that may stand in one table: of one dataset, asked and judged in one way."""
+    found: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         p = result.protocol
-        found.setdefault((p.dataset_sha256, p.kind, p.query_mode), []).append(result)
+        found.setdefault((p.dataset_sha256, p.kind, p.query_mode, p.judged), []).append(result)
     return list(found.values())
 
 

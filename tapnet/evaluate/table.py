@@ -8,6 +8,7 @@ import numpy as np
 
 from tapnet import metrics
 from tapnet.evaluate import summary
+from tapnet.evaluate.protocol import IN_THE_IMAGE
 from tapnet.evaluate.results import Result
 from tapnet.evaluate.statistics import FEWEST, LEVEL
 from tapnet.evaluate.summary import COLUMNS, WITH_INTERVAL, shown
@@ -76,10 +77,13 @@ def _protocol_lines(results: Sequence[Result]) -> list[str]:
             lines.append(f"{name:<10}{value} ({', '.join(models)})")
     machines = dict.fromkeys(machine for result in results for machine in result.machines)
     lines += [f"machine   {machine}" for machine in machines]
-    lines.append(
-        f"scores    times 100, positions judged at 256x256 unless named otherwise; <d: share of "
-        f"visible points within d px; ({LEVEL:.0%} interval over videos)"
-    )
+    told = f"times 100; {LEVEL:.0%} interval over videos"
+    if results[0].protocol.judged == IN_THE_IMAGE:
+        told = (
+            "times 100, positions judged at 256x256 unless named otherwise; <d: share of "
+            f"visible points within d px; ({LEVEL:.0%} interval over videos)"
+        )
+    lines.append(f"scores    {told}")
     return lines
 
 

@@ -53,7 +53,8 @@ def write_report(
 ) -> list[str]:
     """Write the report of `runs` (see `find_runs`) into the folder `out`.
 
-    `clips` is how many of its worst videos are shown of each run. Their dataset is looked for in
+    `clips` is how many of its worst videos are shown of each run whose predictions are kept; 0
+    keeps every frame out of the page. Their dataset is looked for in
     `datasets`, then where it lay when the run was made. Returns what is not shown, and why.
     Raises ValueError for no runs.
     """
@@ -65,7 +66,7 @@ def write_report(
     for number, group in enumerate(summary.groups(results), start=1):
         members = [run for run in runs if any(run[1] is result for result in group)]
         shown: list[Film] = []
-        if clips:
+        if clips and group[0].protocol.predictions_sha256 is None:
             dataset = _dataset(members, datasets)
             if isinstance(dataset, str):
                 missing.append(dataset)

@@ -74,7 +74,7 @@ def _film(clip: Clip, out: Path, result: Result, name: str) -> Film:
     predicted = folder.load(out, clip.name)
     if predicted is None:
         raise FileNotFoundError(f"{out}: no prediction for {clip.name!r}; evaluate again")
-    mode = result.protocol.query_mode
+    mode = result.protocol.asked()
     asked, size = asked_of(clip, predicted, mode)
     few = np.unique(np.linspace(0, len(asked.query_points) - 1, POINTS).astype(int))
     small = (max(2, round(size[0] * SIDE / max(size))), max(2, round(size[1] * SIDE / max(size))))

@@ -14,6 +14,7 @@ from tapnet.evaluate import summary
 from tapnet.evaluate.page.clips import FAR, NEAR, Film
 from tapnet.evaluate.page.plots import Plot
 from tapnet.evaluate.page.svg import COLORS
+from tapnet.evaluate.protocol import Protocol
 from tapnet.evaluate.results import Result
 from tapnet.evaluate.statistics import DRAWS, FEWEST, LEVEL
 from tapnet.evaluate.summary import COLUMNS, shown
@@ -41,7 +42,7 @@ def section(results: Sequence[Result], plots: Sequence[Plot], films: Sequence[Fi
     warnings = summary.warnings(results)
     shared = summary.protocol_line(results)
     parts = [
-        f"<h2>{escape(protocol.dataset)}, query mode {protocol.query_mode}</h2>\n",
+        f"<h2>{escape(protocol.dataset)}, {_asked(protocol)}</h2>\n",
         _protocol_lines(results),
         *(f'<p class="warning">{escape(text.capitalize())}.</p>\n' for text in warnings),
         _scores(results, shared),
@@ -57,11 +58,17 @@ def section(results: Sequence[Result], plots: Sequence[Plot], films: Sequence[Fi
     return f"<section>\n{''.join(parts)}</section>\n"
 
 
+def _asked(protocol: Protocol) -> str:
+    if protocol.query_mode == "set":
+        return protocol.judged
+    return f"query mode {protocol.query_mode}"
+
+
 def _protocol_lines(results: Sequence[Result]) -> str:
     """What the rows share."""
-    facts = [result.protocol.facts() for result in results]
+    facts = [result.protocol.conditions() for result in results]
     items = []
-    for name in ("dataset", "queries", "video"):
+    for name in facts[0]:
         values = dict.fromkeys(fact[name] for fact in facts)
         items.append(f"<li>{name}: {' / '.join(escape(value) for value in values)}</li>")
     items += [
@@ -86,13 +93,25 @@ def _scores(results: Sequence[Result], shared: str) -> str:
         rows.append((_keyed(result, results), cells))
     caption = (
         f"In small print: the {LEVEL:.0%} interval, from {DRAWS} samples of the videos drawn with "
-        f"replacement, where there are {FEWEST} or more. AJ: position and visibility; delta_avg: "
-        "position; OA: visibility; AJ_RD: points that come back; &lt;d: share of visible points "
-        "within d pixels at 256x256. "
+        f"replacement, where there are {FEWEST} or more. {_meant(there)}"
         + ("Bold: the best of a column. " if comparable else "")
         + escape(" ".join(summary.left_out(results, there)))
     )
     return _table(heads, rows, caption, shared)
+
+
+def _meant(there: dict[str, str]) -> str:
+    """What the columns say, of those there are."""
+    told = {
+        "AJ": "AJ: position and visibility; delta_avg: position; OA: visibility; AJ_RD: points "
+        "that come back; &lt;d: share of visible points within d pixels at 256x256.",
+        "3D-AJ": "3D-AJ: position in space and visibility; APD: position; OA: visibility.",
+        "PCK-T": "PCK-T: share of visible points within 0.2 times the square root of the area of "
+        "the object.",
+        "@0.1": "@a: share of joints within a times the size of the person, on all frames; later: "
+        "without the query frame, on which every tracker is right.",
+    }
+    return "".join(f"{text} " for title, text in told.items() if title in there)
 
 
 def _counted(title: str, counts: dict[str, str]) -> str:
