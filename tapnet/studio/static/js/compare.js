@@ -1,7 +1,7 @@
 /** Two passes over a video side by side: where they differ, and agreeing on a track. */
 import { get, newName, post } from "./api.js";
 import { iconButton, toast } from "./dialog.js";
-import { counted, fill, h } from "./dom.js";
+import { counted, fill, h, shortName } from "./dom.js";
 import { Frames } from "./frames.js";
 import { icon } from "./icons.js";
 import { themeColors } from "./palette.js";
@@ -48,7 +48,7 @@ class Compare {
     this.element = h("main", { class: "editor compare" },
       h("header", { class: "bar" },
         h("a", { class: "button quiet square", href: `#/video/${video.id}`, title: "Back to the video", "aria-label": "Back to the video" }, icon("back")),
-        h("h1", { class: "video-name" }, `Compare passes: ${video.name}`), h("span", { class: "gap" }), ...app.controls()),
+        h("h1", { class: "video-name" }, `Compare passes: ${shortName(video.name)}`), h("span", { class: "gap" }), ...app.controls()),
       h("section", { class: "stage" }, source, this.picture),
       h("section", { class: "deck" }, this.controls(), this.strip), this.side);
     this.listen();

@@ -83,3 +83,6 @@ export function size(bytes) {
   if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 }
+
+/** The name of a video without its folder. @param {string} path */
+export const shortName = (path) => path.slice(path.lastIndexOf("/") + 1);

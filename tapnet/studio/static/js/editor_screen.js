@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { askConflict } from "./conflict.js";
 import { dialog, toast } from "./dialog.js";
-import { fill, h, say } from "./dom.js";
+import { fill, h, say, shortName } from "./dom.js";
 import { Editor } from "./editor.js";
 import { showHistory } from "./history.js";
 import { POINTERS, nameOf, shortcuts } from "./keys.js";
@@ -19,7 +19,7 @@ import { Tracks } from "./tracks.js";
 /** @param {HTMLElement} root @param {number} id @param {import("./app.js").App} app @returns {Promise<() => void>} what closes the screen */
 export async function editorScreen(root, id, app) {
   const video = await get(`videos/${id}`);
-  document.title = `${video.name} · tapnet studio`;
+  document.title = `${shortName(video.name)} · tapnet studio`;
   const element = h("video", { class: "source", "aria-hidden": "true", tabindex: "-1", disablepictureinpicture: true });
   const editor = new Editor(video, app.me, element);
   const picture = h("canvas", { class: "picture", tabindex: "0", role: "application", "aria-roledescription": "video canvas", "aria-describedby": "picture-help" });

@@ -1,7 +1,7 @@
 /** The first screen: drop a video, or open one. */
 import { call, get } from "./api.js";
 import { ask, iconButton, menu, menuItem, toast } from "./dialog.js";
-import { clock, counted, fill, h, size } from "./dom.js";
+import { clock, counted, fill, h, shortName, size } from "./dom.js";
 import { icon } from "./icons.js";
 import { Upload, forget, unfinished } from "./uploads.js";
 import { teamDialog } from "./team.js";
@@ -47,7 +47,7 @@ export async function libraryScreen(root, app) {
       const video = await upload.send();
       going.delete(upload);
       if (!video) return;
-      toast(`${video.name} is here`, "good");
+      toast(`${shortName(video.name)} is here`, "good");
       if (open && page.isConnected) return app.open(`#/video/${video.id}`);
     } catch (error) {
       toast(`${file.name}: ${/** @type {Error} */ (error).message}`, "bad");
@@ -120,7 +120,7 @@ function stoppedLine(one, update) {
 
 /** @param {any} video @param {App} app @param {() => void} load */
 function card(video, app, load) {
-  const more = iconButton("menu", `More for ${video.name}`, undefined, { class: "quiet square over-card" });
+  const more = iconButton("menu", `More for ${shortName(video.name)}`, undefined, { class: "quiet square over-card" });
   menu(more, () => [
     app.me.login_required && menuItem("people", "Team and tasks…", () => teamDialog(video, app)),
     menuItem("compare", "Compare passes", () => app.open(`#/video/${video.id}/compare`)),
@@ -130,15 +130,15 @@ function card(video, app, load) {
   picture.addEventListener("error", () => picture.classList.add("missing"));
   const facts = [`${video.width} × ${video.height}`, clock(video.frames / (video.fps || 25), 0), counted(video.frames, "frame")];
   return h("article", { class: "card" },
-    h("a", { href: `#/video/${video.id}`, "aria-label": `Open ${video.name}` }, h("div", { class: "thumb" }, picture),
-      h("div", { class: "card-words" }, h("h3", {}, video.name), h("p", { class: "muted" }, facts.join(" · ")),
+    h("a", { href: `#/video/${video.id}`, "aria-label": `Open ${shortName(video.name)}` }, h("div", { class: "thumb" }, picture),
+      h("div", { class: "card-words" }, h("h3", { title: video.name }, shortName(video.name)), h("p", { class: "muted" }, facts.join(" · ")),
         h("p", { class: "tags" }, h("span", { class: video.tracks ? "tag on" : "tag" }, video.tracks ? counted(video.tracks, "point") : "no points yet"), video.tasks.length > 0 && h("span", { class: "tag" }, counted(video.tasks.length, "task"))))),
     more);
 }
 
 /** @param {any} video @param {() => void} load */
 async function remove(video, load) {
-  const words = `${video.name} and its ${counted(video.tracks, "point")} leave the list. The file stays where it is, the tracks stay in the history.`;
+  const words = `${shortName(video.name)} and its ${counted(video.tracks, "point")} leave the list. The file stays where it is, the tracks stay in the history.`;
   if ((await ask("Remove this video?", [h("p", {}, words)], [["Keep it", "no"], ["Remove", "yes", "danger"]])) !== "yes") return;
   try {
     await call("DELETE", `videos/${video.id}`);

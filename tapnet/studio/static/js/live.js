@@ -3,11 +3,16 @@ import { counted } from "./dom.js";
 import { Tracks } from "./tracks.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
+const GATHER = 100; // ms in which changes are fetched together
+
 export class Live {
   /** @param {Editor} editor @param {(words: string) => void} tell about what others did */
   constructor(editor, tell) {
     this.editor = editor;
     this.tell = tell;
+    /** @type {Map<number, string>} track: by whom */
+    this.changed = new Map();
+    this.fetching = false;
     this.again = 0;
     this.lost = false;
     this.open();
@@ -49,22 +54,40 @@ export class Live {
     this.editor.paths.want(this.editor.tracks.list.flatMap((track) => track.id ?? []));
   }
 
-  /** Tracks as somebody, here or elsewhere, has just left them. @param {any} data */
+  /** A track was changed, here or elsewhere. @param {any} data */
   track(data) {
-    const { tracks } = this.editor;
-    const fresh = data.tracks.filter((/** @type {any} */ from) => tracks.receive(from));
-    if (!fresh.length) return;
-    tracks.arrange();
-    this.report(fresh.map((/** @type {any} */ from) => tracks.byId(from.id)), data.by);
-    this.editor.paths.want(fresh.map((/** @type {any} */ from) => from.id));
+    const known = this.editor.tracks.byId(data.track);
+    if (known && known.version >= data.version) return;
+    this.changed.set(data.track, data.by);
+    if (!this.fetching) this.gather();
   }
 
-  /** @param {import("./types.js").Track[]} changed @param {string} by */
-  report(changed, by) {
-    if (!by || by === this.editor.me.name) return;
-    const [first] = changed;
+  /** Fetches what changed; what changes meanwhile, in the next round. */
+  async gather() {
+    this.fetching = true;
+    while (this.changed.size) {
+      await new Promise((resume) => setTimeout(resume, GATHER));
+      const by = new Map(this.changed);
+      this.changed.clear();
+      try {
+        const fresh = await this.editor.tracks.refresh([...by.keys()]);
+        this.report(fresh, by);
+        this.editor.paths.want(fresh.flatMap((track) => track.id ?? []));
+      } catch {
+        break; // met() fetches all
+      }
+    }
+    this.fetching = false;
+  }
+
+  /** @param {import("./types.js").Track[]} fresh @param {Map<number, string>} by */
+  report(fresh, by) {
+    const others = fresh.filter((track) => by.get(/** @type {number} */ (track.id)) !== this.editor.me.name);
+    if (!others.length) return;
+    const [first] = others;
+    const who = by.get(/** @type {number} */ (first.id));
     const what = first.deleted ? "deleted" : first.version === 1 ? "added" : "changed";
-    this.tell(`${by} ${what} ${changed.length === 1 ? Tracks.label(first) : counted(changed.length, "point")}`);
+    this.tell(`${who} ${what} ${others.length === 1 ? Tracks.label(first) : counted(others.length, "point")}`);
   }
 
   /** @param {any} data */

@@ -1,7 +1,7 @@
 /** My tasks: passes over videos that somebody asked me for. */
 import { get, post } from "./api.js";
 import { toast } from "./dialog.js";
-import { fill, h, moment } from "./dom.js";
+import { fill, h, moment, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 /** @typedef {import("./types.js").Task} Task */
 
@@ -46,7 +46,7 @@ function taskCard(task, load) {
       toast(/** @type {Error} */ (error).message, "bad");
     }
   };
-  const name = task.video ?? `Video ${task.video_id}`;
+  const name = shortName(task.video);
   return h("article", { class: open ? "task" : "task done" },
     h("img", { src: `/api/videos/${task.video_id}/frames/0?height=240`, alt: "", width: "128", height: "72", loading: "lazy" }),
     h("div", { class: "task-words" },

@@ -1,7 +1,7 @@
 /** The passes over a video: who does which, how far they are, and how well they agree. */
 import { get, post } from "./api.js";
 import { dialog, toast } from "./dialog.js";
-import { clock, fill, h } from "./dom.js";
+import { clock, fill, h, shortName } from "./dom.js";
 import { STAGES, STATES } from "./tasks.js";
 /** @typedef {import("./types.js").Task} Task */
 
@@ -10,7 +10,7 @@ export async function teamDialog(video, app) {
   const passes = h("div", {});
   const figures = h("div", {});
   const leads = app.me.role !== "annotator";
-  const box = dialog(`Team on ${video.name}`, [passes, leads ? h("div", { class: "assign" }) : null, h("h3", {}, "Quality"), figures], { wide: true });
+  const box = dialog(`Team on ${shortName(video.name)}`, [passes, leads ? h("div", { class: "assign" }) : null, h("h3", {}, "Quality"), figures], { wide: true });
   const load = async () => {
     /** @type {Task[]} */
     const tasks = await get(`videos/${video.id}/tasks`);

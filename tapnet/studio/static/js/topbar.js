@@ -1,6 +1,6 @@
 /** The bar at the top of a video: what is saved, undo, work under way, downloads. */
 import { iconButton, menu, menuItem, toast } from "./dialog.js";
-import { counted, fill, h } from "./dom.js";
+import { counted, fill, h, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 import { chooseImport, startDownload } from "./transfer.js";
 import { teamDialog } from "./team.js";
@@ -35,7 +35,7 @@ export function topBar(editor, app, act) {
     "header",
     { class: "bar" },
     h("a", { class: "button quiet square", href: "#/", title: "All videos", "aria-label": "All videos" }, icon("back")),
-    h("h1", { class: "video-name", title: editor.video.name }, editor.video.name),
+    h("h1", { class: "video-name", title: editor.video.name }, shortName(editor.video.name)),
     saveState(editor),
     h("span", { class: "gap" }),
     jobsButton(editor),

@@ -163,12 +163,19 @@ export class Tracks extends Signals {
     this.outbox.emit("changed");
   }
 
-  /** Takes what the server has: what others have changed, while nobody told us. */
-  async refresh() {
+  /**
+   * Takes what others have changed: of these tracks, or of all. Returns what is new.
+   * @param {number[]} [ids] @returns {Promise<Track[]>}
+   */
+  async refresh(ids) {
+    const few = ids && ids.length <= 3;
     /** @type {ServerTrack[]} */
-    const from = await get(`videos/${this.video}/tracks?deleted=true`);
-    for (const track of from) this.receive(track);
+    const from = few
+      ? await Promise.all(ids.map((id) => get(`tracks/${id}`)))
+      : await get(`videos/${this.video}/tracks?deleted=true`);
+    const fresh = from.filter((track) => this.receive(track));
     this.arrange();
+    return fresh.flatMap((track) => this.byId(track.id) ?? []);
   }
 
   /** Sorts the tracks; each has the smallest number that was free when it came. */

@@ -54,7 +54,7 @@ export function transport(editor) {
 /** What the marks of the strip mean. */
 function legend() {
   const mark = (/** @type {string} */ kind, /** @type {string} */ words) => h("span", { class: "mark" }, h("i", { class: kind, "aria-hidden": "true" }), words);
-  return h("span", { class: "legend" }, mark("click", "click"), mark("sure", "sureness"), mark("covered", "hidden"), mark("look", "look here"));
+  return h("span", { class: "legend" }, mark("click", "click"), mark("sure", "sureness"), mark("covered", "hidden"), mark("flag", "look here"));
 }
 
 /** @param {Editor} editor @param {import("./stage.js").Stage} stage @param {Record<string, () => void>} act @returns {HTMLElement} */
