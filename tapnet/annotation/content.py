@@ -11,7 +11,6 @@ is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,7 +42,7 @@ class Click:
         _check_frame(self.frame, "a click's frame")
         for axis, value in (("x", self.x), ("y", self.y)):
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or abs(value) > MAX_PLACE:
+            if not number or not abs(value) <= MAX_PLACE:  # nor NaN
                 raise ValueError(
                     f"a click's {axis} on frame {self.frame}: expected a finite number of pixels, "
                     f"{MAX_PLACE:g} at most, got {_short(value)}"
