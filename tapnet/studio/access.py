@@ -21,7 +21,6 @@ import tapnet
 from tapnet.annotation.records import ROLES, User
 from tapnet.studio.context import Id, Studio, Studying, Text
 
-COOKIE = "tapnet_session"
 SESSION_SECONDS = 14 * 24 * 3600
 WINDOW_SECONDS = 300  # in which failed log-ins count
 MOST_FAILURES = {"name": 10, "address": 30}
@@ -66,14 +65,19 @@ Admin = Annotated[User, at_least("admin")]
 def _user(request: Request, studio: Studio) -> User | None:
     if not studio.options.login:
         return studio.local_user
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(_cookie(studio))
     return studio.project.session(token) if token else None
 
 
 def _token(request: Request, studio: Studio) -> str:
     """Of the session of who asks; the same after a restart of the server."""
-    session = request.cookies.get(COOKIE, "") if studio.options.login else "local"
+    session = request.cookies.get(_cookie(studio), "") if studio.options.login else "local"
     return _signed(studio, session)
+
+
+def _cookie(studio: Studio) -> str:
+    """Its name: browsers send cookies to all ports of a host, where other studios may be."""
+    return f"tapnet_{hashlib.sha256(studio.secret).hexdigest()[:8]}"
 
 
 def _signed(studio: Studio, session: str) -> str:
@@ -149,7 +153,7 @@ def login(
     studio.failures.forgive(body.name, address, now)
     session = studio.project.new_session(user.id, SESSION_SECONDS)
     response.set_cookie(
-        COOKIE,
+        _cookie(studio),
         session,
         max_age=SESSION_SECONDS,
         httponly=True,
@@ -161,9 +165,9 @@ def login(
 
 @router.post("/logout")
 def logout(request: Request, response: Response, studio: Studying, user: Someone) -> dict[str, Any]:
-    if token := request.cookies.get(COOKIE):
+    if token := request.cookies.get(_cookie(studio)):
         studio.project.end_session(token)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    response.delete_cookie(_cookie(studio), httponly=True, samesite="strict")
     return {}
 
 

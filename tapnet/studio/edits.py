@@ -15,7 +15,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from tapnet.annotation.content import Click, Content
+from tapnet.annotation.content import MAX_FRAME, Click, Content
 from tapnet.annotation.records import StoredPath, Track, User
 from tapnet.studio.access import Reviewer, Someone
 from tapnet.studio.context import Id, Number, Studio, Studying, Text
@@ -23,8 +23,8 @@ from tapnet.studio.options import MAX_CONTENTS, PRIVATE
 
 router = APIRouter(prefix="/api", tags=["tracks"])
 EditId = Annotated[Text, Field(max_length=100)]
-Frame = Annotated[int, Field(ge=0, le=10_000_000)]
-Place = Annotated[float, Field(allow_inf_nan=False)]
+Frame = Annotated[int, Field(ge=0, le=MAX_FRAME, strict=True)]
+Place = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Assist = Literal["tracker", "flow", "linear"]
 Kind = Annotated[str, Field(pattern="^[a-z][a-z_-]{0,31}$")]
 
@@ -166,10 +166,17 @@ def paths(
     studio: Studying,
     user: Someone,
     tracks: Annotated[str | None, Query(pattern=r"^\d{1,9}(,\d{1,9})*$", max_length=20_000)] = None,
+    version: Number | None = None,
 ) -> list[dict[str, Any]]:
-    """Arrays are base64: xy float32 little endian, visible and confidence (0..255) uint8."""
+    """The newest path of each track, or that of a `version` which is kept still.
+
+    Arrays are base64: xy float32 little endian, visible and confidence (0..255) uint8.
+    """
     studio.project.video(video_id)
     numbers = None if tracks is None else sorted({int(number) for number in tracks.split(",")})
+    if version is not None and numbers is not None:
+        kept = {number: studio.project.path_at(number, version) for number in numbers}
+        return [_path(number, stored) for number, stored in kept.items() if stored is not None]
     found = studio.project.paths(video_id, numbers)
     return [_path(number, stored) for number, stored in found.items()]
 
