@@ -211,7 +211,7 @@ def change_user(user_id: Id, body: ChangedUser, studio: Studying, user: Admin) -
         studio.project.set_role(user_id, body.role)
     if body.password is not None:
         studio.project.set_password(user_id, body.password)
-    return next(_shown(other) for other in studio.project.users() if other.id == user_id)
+    return _shown(studio.project.user(user_id))
 
 
 @router.delete("/users/{user_id}")
