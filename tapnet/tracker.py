@@ -40,7 +40,8 @@ def load(
     """The tracker called `name`, or with the weights in the file `name`, on `device`.
 
     Names are those of `choices()`; "cycle:FILE" is the baseline on the features of the model in a
-    file instead of the default one. Files are `.safetensors` made by `tapnet convert` or by
+    file instead of the default one, "raft:FILE" and "raft-multi:FILE" chain the flow of a network
+    of ptlflow (docs/baselines.md). Files are `.safetensors` made by `tapnet convert` or by
     training, and published `.npy` and `.pt` checkpoints. "auto" takes the best device there is.
     `resolution` is what frames are resized to for the model: (height, width), or a number n for
     about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError
@@ -78,6 +79,10 @@ def _build(name: str | Path) -> tuple[Any, str]:
         return baselines.ON_FEATURES[kind](models.FrameFeatures(model)), (
             f"{kind}-{called}" if source else kind
         )
+    if kind in baselines.ON_FLOW:
+        path = Path(source) if source else baselines.raft.kept()
+        model = baselines.ON_FLOW[kind](baselines.raft.load_network(path))
+        return model, f"{kind}-{path.stem}" if source else kind
     if name in (shipped := checkpoint.shipped()):
         return checkpoint.load(shipped[str(name)]), str(name)
     if name in models.MODELS:

@@ -8,6 +8,7 @@ from tapnet.baselines.cycle import Cycle
 from tapnet.baselines.flow import Flow, MultiFlow, farneback
 from tapnet.baselines.klt import KLT
 from tapnet.baselines.offline import ClipTracker
+from tapnet.baselines.raft import RaftFlow, RaftMultiFlow
 from tapnet.baselines.sfm import SfM
 from tapnet.baselines.still import Still
 
@@ -20,3 +21,7 @@ BASELINES: dict[str, Callable[[], ClipTracker]] = {
     "still": Still,
 }
 ON_FEATURES: dict[str, type[Cycle]] = {"cycle": Cycle}  # of another model
+ON_FLOW: dict[str, type[RaftFlow] | type[RaftMultiFlow]] = {  # of a network of ptlflow
+    "raft": RaftFlow,
+    "raft-multi": RaftMultiFlow,
+}
