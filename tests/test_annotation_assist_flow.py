@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import vectors
 
-from tapnet.annotation import flow_assist
+from tapnet.annotation import flow_assist, flow_search
 
 
 @pytest.mark.parametrize("path", vectors.all_of("flow_assist_*.npz"))
@@ -22,7 +22,7 @@ def test_the_fast_search_costs_as_much_or_less_where_it_steps_farther(path: Path
     frames = np.rint(arrays["clicks"][:, 0]).astype(int)
     for i in range(len(frames) - 1):
         part = arrays["flows"][frames[i] : frames[i + 1]]
-        found = flow_assist.cheapest(part, *arrays["clicks"][i : i + 2, 1:])
+        found = flow_search.cheapest(part, *arrays["clicks"][i : i + 2, 1:])
         cost = flow_assist.cost(part, found)
         if np.abs(np.diff(found, axis=0)).max() <= config["radius"]:
             assert cost == pytest.approx(arrays[f"dp{i}|min_cost"], abs=1e-4)
@@ -43,7 +43,7 @@ def test_both_searches_find_paths_of_one_cost(seed: int) -> None:
     clicks = np.random.default_rng(seed + 100).uniform(0, [25.4, 25.4], (2, 2))
     clicks = np.column_stack([[0, len(flows)], clicks])
     slow = flow_assist.path(flows, clicks, radius=26)
-    fast = flow_assist.cheapest(flows, clicks[0, 1:], clicks[1, 1:])
+    fast = flow_search.cheapest(flows, clicks[0, 1:], clicks[1, 1:])
     assert flow_assist.cost(flows, fast) == pytest.approx(flow_assist.cost(flows, slow), abs=1e-4)
     np.testing.assert_array_equal(fast[[0, -1]], slow[[0, -1]])
 

@@ -5,14 +5,9 @@ exactly which one, and `path` gives it: of all paths of whole pixels through the
 with the least sum of |step - flow|, both coordinates added, flow of the pixel that is left. It
 tries every pixel from every pixel of a window, which takes seconds a frame.
 
-`fast_path` finds a path of the same cost without trying pairs. Seen from the pixel q that is left,
-a step costs the L1 distance from q + flow(q), and the least of such distances over all q is a
-distance transform: what q costs so far is put on the four pixels around q + flow(q), and two
-running minima along each axis carry it to all others, exactly. Pixels dearer than a limit are left
-out; when the last click is among those that are not, nothing cheaper was left out, else the limit
-is doubled. Steps have no largest length here, so the cost is that of `path` or, where steps
-beyond its window help, less. Then the path is refined to fractions of a pixel: it follows the flow
-read between pixels, and what is missing at the next click is spread over the steps.
+`fast_path` begins with a path that `flow_search` finds, of the same cost. Then it is refined to
+fractions of a pixel: it follows the flow read between pixels, and what is missing at the next click
+is spread over the steps.
 
 Positions count pixels: x = 3 is the middle of the fourth column (raster coordinates minus 0.5).
 Axes: n frames, flows [n - 1, H, W, 2] (x, y) pixels, clicks [K, 3] (frame, x, y).
@@ -24,11 +19,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from tapnet.annotation.flow_search import cheapest
+
 RADIUS = 20  # pixels: the longest step of `path` along each axis
 FAR = np.float32(1e10)  # cost of what is outside, and before the first click
-CHEAP = 4.0, 0.5  # cost at once and a frame: paths of more are looked for only if none of less is
 EVEN = 0.25  # pixels: steps that miss the flow by less count alike when a path is refined
 ROUNDS = 8  # in which a path is refined
+MOVES = 0.5, 0.25, 0.12, 0.5, 0.25, 0.12, 0.06  # pixels: of single places, one after the other
+AROUND = np.array([(0, 0), *((x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y)])
 
 
 def path(flows: np.ndarray, clicks: np.ndarray, radius: int = RADIUS) -> np.ndarray:
@@ -98,91 +96,16 @@ def read(flow: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return upper * (1 - down) + lower * down
 
 
-def cheapest(flows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """[n, 2] int64: the path of least cost from `first` to `last`, both rounded half to even."""
-    begin, end = np.rint(first).astype(np.int64), np.rint(last).astype(np.int64)
-    limit = CHEAP[0] + CHEAP[1] * len(flows)
-    while (levels := _levels(flows, begin, end, limit)) is None:
-        limit *= 2
-    found = [end]
-    for left, led, paid in reversed(levels):
-        best = np.argmin(paid + np.abs(found[-1] - led).sum(1))
-        found.append(left[best])
-    return np.stack(found[::-1])
-
-
-Level = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""The pixels [M, 2] that a frame may be left from, where its flow leads them [M, 2], and what they
-cost [M]."""
-
-
-def _levels(
-    flows: np.ndarray, first: np.ndarray, last: np.ndarray, limit: float
-) -> list[Level] | None:
-    """All pixels that cost no more than `limit`, frame by frame; None if `last` costs more."""
-    left, paid = first[None], np.zeros(1)
-    levels: list[Level] = []
-    for flow in flows:
-        led = left + flow[left[:, 1], left[:, 0]].astype(np.float64)
-        levels.append((left, led, paid))
-        left, paid = _onward(led, paid, flow.shape, limit)
-        if not len(left):
-            return None
-    return levels if (left == last).all(1).any() else None
-
-
-def _onward(
-    led: np.ndarray, paid: np.ndarray, shape: tuple[int, ...], limit: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels [M, 2] of the next frame that cost no more than `limit`, and their costs [M]."""
-    size = np.array([shape[1], shape[0]]) - 1
-    inside = np.clip(led, 0, size)
-    dear = paid + np.abs(led - inside).sum(1)
-    kept = dear <= limit
-    if not kept.any():
-        return np.zeros((0, 2), np.int64), np.zeros(0)
-    inside, dear = inside[kept], dear[kept]
-    low = np.floor(inside).astype(np.int64)
-    high = np.minimum(low + 1, size)
-    reach = int(limit - dear.min()) + 1
-    corner = np.maximum(low.min(0) - reach, 0)
-    width, height = np.minimum(high.max(0) + reach, size) - corner + 1
-    grid = np.full(height * width, np.inf)
-    for x in (low[:, 0], high[:, 0]):
-        for y in (low[:, 1], high[:, 1]):
-            away = np.abs(inside[:, 0] - x) + np.abs(inside[:, 1] - y)
-            _put_least(grid, (y - corner[1]) * width + x - corner[0], dear + away)
-    spread = _spread(_spread(grid.reshape(height, width)).T).T
-    rows, columns = np.nonzero(spread <= limit)
-    return np.stack([columns, rows], 1) + corner, spread[rows, columns]
-
-
-def _put_least(grid: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
-    """grid[index] = the least of it and of all its values; an index may come many times."""
-    while len(index):
-        less = values < grid[index]
-        index, values = index[less], values[less]
-        grid[index] = values
-
-
-def _spread(grid: np.ndarray) -> np.ndarray:
-    """[h, w]: the least of grid + distance, along the rows' axis."""
-    row = np.arange(len(grid), dtype=grid.dtype)[:, None]
-    down = np.minimum.accumulate(grid - row) + row
-    up = np.minimum.accumulate((grid + row)[::-1])[::-1] - row
-    return np.minimum(down, up)
-
-
 def _refined(
     flows: np.ndarray, whole: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> np.ndarray:
     """The path of whole pixels, moved onto the flow read between pixels, from `first` to `last`.
 
     Its ends are fixed, so its steps must add up; a step far off the flow takes more of what is
-    missing than one that follows it (weights 1 / distance, as for least absolute values).
+    missing than one that follows it (weights 1 / distance, as for least absolute values). At last
+    every place is moved where it costs less.
     """
-    share = np.linspace(0, 1, len(whole))[:, None]
-    found = whole + (1 - share) * (first - whole[0]) + share * (last - whole[-1])
+    found = np.concatenate([[first], whole[1:-1], [last]])
     best, least = found, cost(flows, found)
     for _ in range(ROUNDS):
         steps = _along(flows, found)
@@ -192,6 +115,12 @@ def _refined(
         found = np.concatenate([[first], first + np.cumsum(steps, axis=0)])
         if (now := cost(flows, found)) < least:
             best, least = found, now
+    for size in MOVES:
+        for t in range(1, len(best) - 1):
+            tried = best[t] + size * AROUND
+            missed = np.abs(tried - best[t - 1] - read(flows[t - 1], best[t - 1])).sum(1)
+            missed += np.abs(best[t + 1] - tried - read(flows[t], tried)).sum(1)
+            best[t] = tried[missed.argmin()]
     return best
 
 
