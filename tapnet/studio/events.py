@@ -146,10 +146,7 @@ class Hub:
 
 
 def _told_as(event: Event) -> str:
-    data = event.data
-    if event.kind == "job":  # a job as other answers show it
-        data = {**data["job"], "by": data["by"]}
-    return _message(event.id, event.kind, {"video": event.video_id, **data})
+    return _message(event.id, event.kind, {"video": event.video_id, **event.data})
 
 
 def _message(number: int, kind: str, data: dict[str, Any]) -> str:
