@@ -72,10 +72,9 @@ function parsed(text) {
 /** @param {number} status @param {any} answer */
 function explained(status, answer) {
   const detail = answer?.detail;
-  if (typeof detail === "string") return detail;
-  if (Array.isArray(detail)) return detail.map((part) => part.msg ?? "").join(", ");
-  if (typeof detail?.detail === "string") return detail.detail;
-  return `The server answered ${status}.`;
+  const words = Array.isArray(detail) ? detail.map((part) => part.msg ?? "").join(", ") : detail;
+  if (typeof words !== "string" || !words) return `The server answered ${status}.`;
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 /** A name that no other edit has. @returns {string} */

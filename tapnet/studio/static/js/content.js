@@ -113,7 +113,7 @@ export function merged(base, mine, theirs) {
 
 /** What changed from one content to the next, in words. @param {Content|null} before @param {Content} after @returns {string[]} */
 export function changes(before, after) {
-  if (!before) return [`set on frame ${after.clicks.map((click) => click.frame).join(", ") || "none"}`];
+  if (!before) return [`clicked on frame ${after.clicks.map((click) => click.frame).join(", ") || "none"}`];
   /** @type {string[]} */
   const words = [];
   for (const click of after.clicks) {

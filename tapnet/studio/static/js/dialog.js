@@ -4,14 +4,14 @@ import { icon } from "./icons.js";
 
 /**
  * A dialog over the page; Escape and the cross close it. Returns it, open.
- * @param {string} title @param {(Node|string|null|false)[]} body @param {{wide?: boolean, onclose?: () => void, fixed?: boolean}} [options]
+ * @param {string} title @param {(Node|string|null|false)[]} body @param {{wide?: boolean|string, onclose?: () => void, fixed?: boolean}} [options]
  * @returns {HTMLDialogElement}
  */
 export function dialog(title, body, { wide = false, onclose, fixed = false } = {}) {
   const close = h("button", { class: "quiet square", type: "button", "aria-label": "Close", title: "Close (Esc)" }, icon("close"));
   const box = h(
     "dialog",
-    { class: wide ? "dialog wide" : "dialog", "aria-label": title },
+    { class: `dialog ${wide === true ? "wide" : wide || ""}`, "aria-label": title, tabindex: "-1" },
     h("header", {}, h("h2", {}, title), !fixed && close),
     h("div", { class: "dialog-body" }, ...body),
   );
@@ -24,6 +24,7 @@ export function dialog(title, body, { wide = false, onclose, fixed = false } = {
   });
   document.body.append(box);
   box.showModal();
+  box.focus(); // not the cross; whoever opens it may choose a field
   return box;
 }
 

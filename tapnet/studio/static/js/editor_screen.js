@@ -138,7 +138,6 @@ export async function editorScreen(root, id, app) {
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", onKeyUp);
 
-  picture.focus({ preventScroll: true });
   editor.frames.want(app.frameAsked ?? 0);
   app.frameAsked = null;
   describe();
@@ -193,5 +192,5 @@ function keyboardHelp(keys) {
       ...groups.map((group) => table(group, keys.filter((one) => one.group === group && one.shown).map((one) => [one.shown, one.does]))),
       table("Mouse and fingers", POINTERS),
     ),
-  ], { wide: true });
+  ], { wide: "widest" });
 }

@@ -8,8 +8,9 @@ import { Signals } from "./signal.js";
 /** @typedef {import("./types.js").Video} Video */
 
 const CACHE_BYTES = 300e6; // decoded images
-const PREFETCHED = 6; // frames to the side we move to
-const PATIENCE = 70; // ms that a seek may take before an image is asked for as well
+const PREFETCHED = 5; // frames to the side we move to
+const PATIENCE = 120; // ms that a seek may take before an image is asked for as well
+const REST = 180; // ms on one frame, before its neighbours are fetched
 
 export class Frames extends Signals {
   /** @param {Video} video @param {HTMLVideoElement} element */
@@ -63,8 +64,8 @@ export class Frames extends Signals {
   }
 
   async ready() {
-    const time = await this.presented(300);
-    if (time !== null) this.offset = time - this.times[0];
+    const time = await Promise.race([this.presented(), later(300)]);
+    if (typeof time === "number") this.offset = time - this.times[0];
     this.plays = true;
     this.seek(this.target);
   }
@@ -78,21 +79,30 @@ export class Frames extends Signals {
     if (n === this.shown) return;
     const kept = this.cache.get(n);
     if (kept) this.show(n, kept, "image");
-    clearTimeout(this.rest);
-    if (this.plays) {
-      if (!kept) this.seek(n);
-      this.rest = setTimeout(() => this.settle(), kept ? 180 : PATIENCE);
+    if (kept) this.settleIn(REST);
+    else if (this.plays) {
+      this.seek(n);
+      this.settleIn(PATIENCE);
     } else {
-      if (!kept) this.load(n);
-      this.prefetch();
+      this.load(n);
+      this.settleIn(0);
     }
+  }
+
+  /** @param {number} ms */
+  settleIn(ms) {
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.settle(), ms);
   }
 
   /** After a moment on one frame: the picture of the video itself, and the neighbours. */
   settle() {
     if (this.closed) return;
-    if (this.shown !== this.target && !this.cache.has(this.target)) this.load(this.target);
-    if (this.plays && (this.shown !== this.target || this.source === "image")) this.seek(this.target);
+    if (this.plays && this.shown !== this.target) {
+      this.load(this.target);
+      return this.settleIn(REST);
+    }
+    if (this.plays && this.source === "image") this.seek(this.target);
     this.prefetch();
   }
 
@@ -100,29 +110,24 @@ export class Frames extends Signals {
   seek(frame) {
     if (this.seeking >= 0) return; // `seeked` goes on to the newest target
     this.seeking = frame;
+    this.picture = this.presented();
     this.element.currentTime = this.times[frame] + this.offset + 0.001;
   }
 
   async seeked() {
     const frame = this.seeking;
     if (frame < 0 || this.closed) return;
-    const time = await this.presented(120);
+    const time = await Promise.race([this.picture, later(100)]);
     this.seeking = -1;
     if (!this.plays || this.closed) return;
-    if (time !== null && this.indexOf(time - this.offset) !== frame) return this.giveUp();
+    if (typeof time === "number" && this.indexOf(time - this.offset) !== frame) return this.giveUp();
     if (frame === this.target) this.hold(frame);
     else if (this.shown !== this.target) this.seek(this.target);
   }
 
-  /** The time of the picture that the <video> shows next; null when it does not say in time. @param {number} patience ms @returns {Promise<number|null>} */
-  presented(patience) {
-    return new Promise((resume) => {
-      const timer = setTimeout(() => resume(null), patience);
-      this.element.requestVideoFrameCallback?.((_, about) => {
-        clearTimeout(timer);
-        resume(about.mediaTime);
-      });
-    });
+  /** The time of the picture that the <video> shows next, if the browser says it. @returns {Promise<number>} */
+  presented() {
+    return new Promise((resume) => this.element.requestVideoFrameCallback?.((_, about) => resume(about.mediaTime)));
   }
 
   /** Takes the picture that the <video> has now. @param {number} frame */
@@ -217,3 +222,6 @@ export class Frames extends Signals {
     this.element.load();
   }
 }
+
+/** @param {number} ms @returns {Promise<void>} */
+const later = (ms) => new Promise((resume) => setTimeout(resume, ms));

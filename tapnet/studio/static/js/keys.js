@@ -24,23 +24,23 @@ export function shortcuts(editor, stage, act) {
   const page = "This page";
   return [
     { keys: ["Space", "k"], shown: "Space · K", does: "Play or pause", group: move, run: () => editor.player.toggle() },
-    { keys: ["l"], shown: "L", does: "Play; again: twice as fast", group: move, run: () => editor.player.shuttle(1) },
+    { keys: ["l"], shown: "L", does: "Play; again: faster", group: move, run: () => editor.player.shuttle(1) },
     { keys: ["j"], shown: "J", does: "Play backwards; again: faster", group: move, run: () => editor.player.shuttle(-1) },
-    { keys: ["ArrowRight"], shown: "→", does: "Next frame", group: move, run: () => editor.step(1) },
-    { keys: ["ArrowLeft"], shown: "←", does: "Frame before", group: move, run: () => editor.step(-1) },
-    { keys: ["Shift+ArrowRight"], shown: "Shift →", does: "10 frames on", group: move, run: () => editor.step(10) },
-    { keys: ["Shift+ArrowLeft"], shown: "Shift ←", does: "10 frames back", group: move, run: () => editor.step(-10) },
-    { keys: ["Home"], shown: "Home", does: "First frame", group: move, run: () => editor.go(0) },
-    { keys: ["End"], shown: "End", does: "Last frame", group: move, run: () => editor.go(editor.frames.count - 1) },
-    { keys: ["]", "Ctrl+ArrowRight"], shown: "]", does: "Next click of the chosen point", group: move, run: () => editor.goToClick(1) },
-    { keys: ["[", "Ctrl+ArrowLeft"], shown: "[", does: "Click before", group: move, run: () => editor.goToClick(-1) },
-    { keys: ["n"], shown: "N", does: "Look here next: where a point may be wrong", group: move, run: () => editor.lookNext() },
+    { keys: ["ArrowRight"], shown: "← →", does: "Frame before, next frame", group: move, run: () => editor.step(1) },
+    { keys: ["ArrowLeft"], shown: "", does: "", group: move, run: () => editor.step(-1) },
+    { keys: ["Shift+ArrowRight"], shown: "Shift ← →", does: "10 frames back, on", group: move, run: () => editor.step(10) },
+    { keys: ["Shift+ArrowLeft"], shown: "", does: "", group: move, run: () => editor.step(-10) },
+    { keys: ["Home"], shown: "Home End", does: "First frame, last frame", group: move, run: () => editor.go(0) },
+    { keys: ["End"], shown: "", does: "", group: move, run: () => editor.go(editor.frames.count - 1) },
+    { keys: ["]", "Ctrl+ArrowRight"], shown: "[ ]", does: "Click before, next click of the point", group: move, run: () => editor.goToClick(1) },
+    { keys: ["[", "Ctrl+ArrowLeft"], shown: "", does: "", group: move, run: () => editor.goToClick(-1) },
+    { keys: ["n"], shown: "N", does: "Where to look next", group: move, run: () => editor.lookNext() },
     ...Array.from({ length: 9 }, (_, i) => ({
       keys: [String(i + 1)], shown: i ? "" : "1 – 9", does: "Choose a point", group: edit, run: () => editor.chooseNumber(i + 1),
     })),
     { keys: ["ArrowDown"], shown: "↓ ↑", does: "Next point, point before", group: edit, run: () => editor.chooseNext(1) },
     { keys: ["ArrowUp"], shown: "", does: "", group: edit, run: () => editor.chooseNext(-1) },
-    { keys: ["Enter"], shown: "Enter", does: "Click with the keyboard: arrows move the cross (Shift far, Alt fine)", group: edit, run: act.aim },
+    { keys: ["Enter"], shown: "Enter", does: "Click with the arrow keys (Shift far, Alt fine)", group: edit, run: act.aim },
     { keys: ["a"], shown: "A", does: "Clicks make new points", group: edit, run: act.toolAdd },
     { keys: ["c"], shown: "C", does: "Clicks correct the chosen point", group: edit, run: act.toolPlace },
     { keys: ["x"], shown: "X", does: "Hidden from here on; again: seen", group: edit, run: () => editor.toggleHidden() },
@@ -64,10 +64,10 @@ export function shortcuts(editor, stage, act) {
 
 /** Mouse and fingers, for the help. */
 export const POINTERS = [
-  ["Click", "New point, or the place of the chosen one"],
+  ["Click", "New point, or place of the chosen one"],
   ["Shift click", "The other of the two"],
-  ["Drag a point", "Correct it on this frame; with Shift: finely"],
+  ["Drag a point", "Correct it here; with Shift: finely"],
   ["Wheel, pinch", "Zoom"],
-  ["Drag the picture", "Move it when zoomed; also Space or the middle button"],
+  ["Drag picture", "Move it (zoomed; anywhere with Space)"],
   ["Rest a finger", "Magnifier; let go to click"],
 ];

@@ -14,6 +14,7 @@ import { Tracks } from "./tracks.js";
  */
 
 const DOT = 5; // CSS pixels
+const SEGMENTS = 8000; // of all trails but the chosen one's
 const spot = newSpot();
 
 /** @param {CanvasRenderingContext2D} pen @param {Scene} scene */
@@ -24,9 +25,9 @@ export function paint(pen, scene) {
   pen.fillRect(0, 0, view.size.width, view.size.height);
   if (scene.image) picture(pen, scene.image, view);
   if (scene.trail) for (const track of scene.list) trail(pen, scene, track);
-  for (const track of scene.list) if (track.key !== scene.chosen) dot(pen, scene, track);
-  const chosen = scene.list.find((track) => track.key === scene.chosen);
-  if (chosen) dot(pen, scene, chosen);
+  const dots = scene.list.flatMap((track) => dotOf(scene, track) ?? []);
+  paintDots(pen, dots);
+  for (const dot of dots) if (dot.strong || scene.labels) label(pen, dot, Tracks.label(dot.track));
   for (const { place, color } of scene.guides) guide(pen, view.toScreen(place.x, place.y), color);
   if (scene.ghost) cross(pen, view.toScreen(scene.ghost.x, scene.ghost.y));
   if (scene.lens && scene.image) lens(pen, scene, scene.lens);
@@ -45,7 +46,8 @@ function trail(pen, scene, track) {
   if (!path) return;
   const { view, frame } = scene;
   const chosen = track.key === scene.chosen;
-  const first = Math.max(path.start, frame - scene.trail) - path.start;
+  const length = chosen ? scene.trail : Math.min(scene.trail, Math.max(24, SEGMENTS / scene.list.length));
+  const first = Math.max(path.start, Math.ceil(frame - length)) - path.start;
   const last = Math.min(path.visible.length - 1, frame - path.start);
   if (last <= first) return;
   pen.lineWidth = chosen ? 2.5 : 1.5;
@@ -68,48 +70,73 @@ function trail(pen, scene, track) {
 }
 
 /**
- * A filled disc: visible, the surer the fuller. A square: clicked on this frame. A dashed ring: hidden.
- * @param {CanvasRenderingContext2D} pen @param {Scene} scene @param {Track} track
+ * @typedef {{track: Track, x: number, y: number, radius: number, visible: boolean, square: boolean,
+ *   alpha: number, chosen: boolean, strong: boolean}} Dot  of the screen, CSS pixels
  */
-function dot(pen, scene, track) {
+
+/** How a track looks on the frame; null where it is not known. @param {Scene} scene @param {Track} track @returns {Dot|null} */
+function dotOf(scene, track) {
   const dragged = scene.drag?.key === track.key ? scene.drag.place : null;
-  if (!scene.paths.at(track, scene.frame, spot) && !dragged) return;
+  if (!scene.paths.at(track, scene.frame, spot) && !dragged) return null;
   const at = scene.view.toScreen(dragged?.x ?? spot.x, dragged?.y ?? spot.y);
+  const { width, height } = scene.view.size;
+  if (at.x < -20 || at.y < -20 || at.x > width + 20 || at.y > height + 20) return null;
   const chosen = track.key === scene.chosen;
-  const visible = dragged !== null || spot.visible;
+  const strong = chosen || track.key === scene.hovered;
   const clicked = dragged !== null || spot.clicked;
-  const radius = chosen || track.key === scene.hovered ? DOT + 1.5 : DOT;
-  pen.beginPath();
-  if (clicked && visible) pen.rect(at.x - radius + 0.5, at.y - radius + 0.5, 2 * radius - 1, 2 * radius - 1);
-  else pen.arc(at.x, at.y, radius, 0, 7);
-  if (visible) {
-    pen.lineWidth = 3;
-    pen.strokeStyle = "rgb(0 0 0 / 55%)";
-    pen.stroke();
-    pen.globalAlpha = clicked ? 1 : 0.35 + 0.65 * spot.confidence;
-    pen.fillStyle = track.color;
-    pen.fill();
-    pen.globalAlpha = 1;
-    pen.lineWidth = 1.25;
-    pen.strokeStyle = "#fff";
-    pen.stroke();
-  } else {
-    pen.setLineDash([3, 3]);
-    pen.lineWidth = 3;
-    pen.strokeStyle = "rgb(0 0 0 / 45%)";
-    pen.stroke();
-    pen.lineWidth = 1.5;
-    pen.strokeStyle = track.color;
-    pen.stroke();
-    pen.setLineDash([]);
-  }
-  if (chosen) ring(pen, at, radius + 5);
-  if (chosen || scene.labels || track.key === scene.hovered) label(pen, at, radius, Tracks.label(track), chosen);
+  return {
+    track, x: at.x, y: at.y, radius: strong ? DOT + 1.5 : DOT, visible: dragged !== null || spot.visible,
+    square: clicked, alpha: clicked ? 1 : 0.35 + 0.65 * spot.confidence, chosen, strong,
+  };
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius */
-function ring(pen, at, radius) {
-  for (const [width, color] of /** @type {[number, string][]} */ ([[3.5, "rgb(0 0 0 / 45%)"], [1.5, "#fff"]])) {
+/**
+ * A filled disc: visible, the surer the fuller. A square: clicked on this frame. A dashed ring:
+ * hidden. Outlines are painted all at once.
+ * @param {CanvasRenderingContext2D} pen @param {Dot[]} dots
+ */
+function paintDots(pen, dots) {
+  const seen = dots.filter((dot) => dot.visible);
+  const outline = (/** @type {number} */ width, /** @type {string} */ color) => {
+    pen.beginPath();
+    for (const dot of seen) shape(pen, dot);
+    pen.lineWidth = width;
+    pen.strokeStyle = color;
+    pen.stroke();
+  };
+  outline(3.5, "rgb(0 0 0 / 50%)");
+  for (const dot of seen) {
+    pen.beginPath();
+    shape(pen, dot);
+    pen.globalAlpha = dot.alpha;
+    pen.fillStyle = dot.track.color;
+    pen.fill();
+  }
+  pen.globalAlpha = 1;
+  outline(1.25, "#fff");
+  pen.setLineDash([3, 3]);
+  for (const dot of dots) {
+    if (dot.visible) continue;
+    rings(pen, dot, dot.radius, [[3, "rgb(0 0 0 / 45%)"], [1.5, dot.track.color]]);
+  }
+  pen.setLineDash([]);
+  const chosen = dots.find((dot) => dot.chosen);
+  if (chosen) rings(pen, chosen, chosen.radius + 5, [[3.5, "rgb(0 0 0 / 45%)"], [1.5, "#fff"]]);
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Dot} dot */
+function shape(pen, { x, y, radius, square }) {
+  const half = radius - 0.5;
+  if (square) pen.rect(x - half, y - half, 2 * half, 2 * half);
+  else {
+    pen.moveTo(x + radius, y);
+    pen.arc(x, y, radius, 0, 7);
+  }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius @param {[number, string][]} lines widths and colours */
+function rings(pen, at, radius, lines) {
+  for (const [width, color] of lines) {
     pen.beginPath();
     pen.arc(at.x, at.y, radius, 0, 7);
     pen.lineWidth = width;
@@ -118,19 +145,18 @@ function ring(pen, at, radius) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius @param {string} words @param {boolean} strong */
-function label(pen, at, radius, words, strong) {
+/** @param {CanvasRenderingContext2D} pen @param {Dot} dot @param {string} words */
+function label(pen, { x, y, radius, strong }, words) {
   pen.font = `${strong ? 600 : 500} 12px system-ui, sans-serif`;
   const width = pen.measureText(words).width + 12;
-  const x = at.x + radius + (strong ? 9 : 5);
-  const y = at.y - 10;
+  const left = x + radius + (strong ? 9 : 5);
   pen.fillStyle = strong ? "rgb(12 15 18 / 82%)" : "rgb(12 15 18 / 62%)";
   pen.beginPath();
-  pen.roundRect(x, y, width, 20, 5);
+  pen.roundRect(left, y - 10, width, 20, 5);
   pen.fill();
   pen.fillStyle = "#fff";
   pen.textBaseline = "middle";
-  pen.fillText(words, x + 6, y + 10.5);
+  pen.fillText(words, left + 6, y + 0.5);
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {Place} at @param {string} color */

@@ -168,25 +168,38 @@ export class Timeline {
     const path = this.editor.paths.all.get(track.key);
     const left = this.x(this.from - 0.5);
     const right = this.x(this.to - 0.5);
-    if (path) {
-      pen.fillStyle = track.color;
-      pen.globalAlpha = path.guess ? 0.25 : 0.55;
-      pen.beginPath();
-      pen.moveTo(left, top + band);
-      for (let x = left; x <= right; x += 1) {
-        const i = this.frame(x) - path.start;
-        const known = i >= 0 && i < path.visible.length;
-        pen.lineTo(x, top + band - (known && path.visible[i] ? (band * 0.86 * path.confidence[i]) / 255 : 0));
-      }
-      pen.lineTo(right, top + band);
-      pen.fill();
-      pen.globalAlpha = 1;
-    }
+    if (path) this.graph(left, right, top, band, track.color, path.guess ? 0.5 : 1, (frame) => {
+      const i = frame - path.start;
+      return path.visible[i] ? path.confidence[i] / 255 : 0;
+    });
     for (const [start, end] of track.content.hidden) this.hatch(this.x(start - 0.5), this.x(end - 0.5), top, band);
     if (!path && !track.content.clicks.length) {
       pen.fillStyle = colors.muted;
       pen.fillText("No clicks yet", SIDE + 6, top + band / 2);
     }
+  }
+
+  /**
+   * A curve with the area below it.
+   * @param {number} left @param {number} right @param {number} top @param {number} band
+   * @param {string} color @param {number} strength @param {(frame: number) => number} value 0..1; nothing is 0
+   */
+  graph(left, right, top, band, color, strength, value) {
+    const { pen } = this;
+    pen.beginPath();
+    for (let x = left; x <= right; x += 1) {
+      pen.lineTo(x, top + band - band * 0.84 * (value(this.frame(x)) || 0));
+    }
+    pen.strokeStyle = color;
+    pen.lineWidth = 1.5;
+    pen.globalAlpha = 0.9 * strength;
+    pen.stroke();
+    pen.lineTo(right, top + band + 2);
+    pen.lineTo(left, top + band + 2);
+    pen.fillStyle = color;
+    pen.globalAlpha = 0.26 * strength;
+    pen.fill();
+    pen.globalAlpha = 1;
   }
 
   /** @param {number} left @param {number} right @param {number} top @param {number} band */
@@ -219,15 +232,8 @@ export class Timeline {
     const left = this.x(this.from - 0.5);
     const right = this.x(this.to - 0.5);
     const counts = editor.visibleCounts();
+    this.graph(left, right, top, band, colors.accent, 1, (frame) => counts[frame] / list.length);
     pen.fillStyle = colors.accent;
-    pen.globalAlpha = 0.35;
-    pen.beginPath();
-    pen.moveTo(left, top + band);
-    for (let x = left; x <= right; x += 1) {
-      pen.lineTo(x, top + band - (band * 0.86 * counts[this.frame(x)]) / list.length);
-    }
-    pen.lineTo(right, top + band);
-    pen.fill();
     pen.globalAlpha = 0.8;
     for (const track of list) {
       for (const click of track.content.clicks) pen.fillRect(this.x(click.frame) - 0.75, top + band - 5, 1.5, 5);
