@@ -62,7 +62,7 @@ class Studio:
         self.workers.wake()
 
 
-def _running(request: Request) -> Studio:
+async def _running(request: Request) -> Studio:
     return request.app.state.studio
 
 
