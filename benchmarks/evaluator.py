@@ -13,6 +13,7 @@ exit code is 1 when a process held more than the limit in MB. A run that was sto
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -51,7 +52,11 @@ def clip(number: int, frames: int, points: int, encoded: bool) -> dict[str, Any]
 
 
 def peak_mb(*words: str | Path) -> tuple[float, float]:
-    """Peak memory in MB and seconds of `tapnet WORDS` in a process of its own."""
+    """Peak memory in MB and seconds of `tapnet WORDS` in a process of its own.
+
+    The system counts what this process holds when it starts the other as that one's: so this one
+    never holds a shard.
+    """
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "tapnet", *map(str, words)])
     _, status, usage = os.wait4(process.pid, 0)
@@ -60,14 +65,22 @@ def peak_mb(*words: str | Path) -> tuple[float, float]:
     return usage.ru_maxrss / 1e3 * 1.024, time.monotonic() - began
 
 
+def write_shard(path: Path, clips: int) -> None:
+    """A shard of TAP-Vid-Kinetics."""
+    content = [clip(number, 250, 26, encoded=True) for number in range(clips)]
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(content, file, protocol=4)
+
+
 def shards(folder: Path, videos: int) -> Iterator[Path]:
     """The shards, the first written and the others links to it."""
     folder.mkdir(parents=True, exist_ok=True)
     first = folder / f"0000_of_{SHARDS:04d}.pkl"
     if not first.exists():
-        clips = [clip(number, 250, 26, encoded=True) for number in range(-(-videos // SHARDS))]
-        with replacing(first) as temporary, open(temporary, "wb") as file:
-            pickle.dump(clips, file, protocol=4)
+        spawned = multiprocessing.get_context("spawn")
+        writer = spawned.Process(target=write_shard, args=(first, -(-videos // SHARDS)))
+        writer.start()
+        writer.join()
     yield first
     for number in range(1, SHARDS):
         other = folder / f"{number:04d}_of_{SHARDS:04d}.pkl"

@@ -133,6 +133,66 @@ def test_what_a_user_gets_wrong_is_one_clear_line(
     assert not list(dataset.parent.rglob("*.npz"))
 
 
+class Harmful:
+    """Unpickled by `pickle` it makes a folder."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("harmed",)
+
+
+def changed(**changes: object) -> bytes:
+    """A clip of which something is wrong."""
+    clip = {
+        "video": np.zeros((T, H, W, 3), np.uint8),
+        "points": np.full((3, T, 2), 0.5),
+        "occluded": np.zeros((3, T), bool),
+    }
+    return pickle.dumps({"a clip": clip | changes})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (changed()[:-2000], "cut short"),
+        (changed(points=Harmful()), "this pickle asks for posix.mkdir"),
+        (changed(points=np.full((3, T, 2), 40.0)), "shares of (width, height) in 0..1, got"),
+        (changed(points=np.full((3, T), 0.5)), "points: expected [N 6 2], got [3, 6]"),
+        (changed(occluded=np.zeros((4, T), bool)), "occluded: expected [3 6], got [4, 6]"),
+        (changed(video=np.zeros((T, H, W), np.uint8)), "video: expected uint8 [T, H, W, 3]"),
+        (changed(video=np.zeros((T - 1, H, W, 3), np.uint8)), "points: expected [N 5 2], got"),
+        (changed(video=[b"no image"] * T), "frame 0: expected a JPEG or PNG image"),
+        (pickle.dumps({}), "expected one clip or more, got none"),
+        (pickle.dumps([1, 2]), "expected a dict {name: clip} or a list of clips"),
+        (b"", "cut short"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_dataset_that_is_wrong_is_one_clear_line(
+    content: bytes, message: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clips.pkl").write_bytes(content)
+    code, out, err = run("evaluate", "--dataset", "clips.pkl", "--model", "still", "--out", "runs")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1, err
+    assert err.startswith("tapnet: clips.pkl")
+    assert message in err
+    assert not Path("harmed").exists()
+
+
+def test_a_dataset_without_any_visible_point_has_no_score_and_says_so(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "clips.pkl"
+    path.write_bytes(changed(occluded=np.ones((3, T), bool)))
+    code, out, _ = run("evaluate", "--dataset", path, "--model", "still,klt")
+    assert code == 0
+    assert "no AJ, delta_avg (nothing to judge): a clip." in out
+    for name in ("still", "klt"):
+        assert re.search(rf"^{name} +1 +- +- +- +-$", out, re.MULTILINE), out
+    assert "nan" not in out
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path, run: Run) -> None:
     dataset, runs = write_dataset(tmp_path / "clips.pkl", 12), tmp_path / "runs"

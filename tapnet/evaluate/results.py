@@ -87,8 +87,8 @@ class Result:
 
     @property
     def costs(self) -> list[tuple[Row, Cost]]:
-        """The videos whose cost was measured."""
-        return [(row, row.cost) for row in self.rows if row.cost is not None]
+        """The videos whose cost was measured, and of which anything was asked."""
+        return [(row, row.cost) for row in self.rows if row.cost is not None and row.points]
 
     @property
     def machines(self) -> list[str]:

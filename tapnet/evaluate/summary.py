@@ -41,8 +41,13 @@ HEADLINES = (
 
 
 def columns(results: Sequence[Result]) -> dict[str, str]:
-    """The titles and scores that any of the results has."""
-    return {title: name for title, name in COLUMNS.items() if any(_has(r, name) for r in results)}
+    """The titles and scores that any of the results has; the headlines if no video has any."""
+    there = {title: name for title, name in COLUMNS.items() if any(_has(r, name) for r in results)}
+    return there or {
+        title: COLUMNS[title]
+        for title in HEADLINES
+        if any(COLUMNS[title] in r.mean for r in results)
+    }
 
 
 def headline(results: Sequence[Result]) -> str:
