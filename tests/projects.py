@@ -26,10 +26,12 @@ def database(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def project(tmp_path: File, database: str | None) -> Iterator[Any]:
-    """An empty project with the file clip.mp4 in its folder."""
+def project(tmp_path: File, database: str | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An empty project with the file clip.mp4 in its folder; passwords cost little."""
+    from tapnet.annotation import people
     from tapnet.annotation.project import Project
 
+    monkeypatch.setattr(people, "_COST", (2**12, 8, 1))
     put_video(tmp_path / "clip.mp4")
     opened = Project.open(tmp_path, database)
     yield opened

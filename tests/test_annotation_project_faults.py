@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path as File
 
+import numpy as np
 import pytest
 from projects import FRAMES, put_video
 
-from tapnet.annotation.content import Click, Content
+from tapnet.annotation.content import Click, Content, Path
+from tapnet.annotation.database import Turns
 from tapnet.annotation.project import Conflict, Project
 
 THREADS = 6
@@ -129,11 +131,60 @@ def test_a_reader_of_events_misses_none(projects: list[Project]) -> None:
     assert len(seen) == 1 + 15 * THREADS
 
 
+def test_a_lock_goes_round_in_turns() -> None:
+    turns, order = Turns(), []
+
+    def work(n: int) -> None:
+        for _ in range(5):
+            with turns.mine(SECONDS) as got:
+                assert got
+                order.append(n)
+                time.sleep(0.002)  # so that the others wait by now
+
+    at_once(work, 3)
+    rounds = [set(order[i : i + 3]) for i in range(3, 12, 3)]
+    assert rounds == [{0, 1, 2}] * 3
+    with turns.mine(1), turns.mine(0.01) as got:
+        assert not got
+    with turns.mine(0.01) as got:
+        assert got
+
+
+def test_many_edits_of_many_kinds_at_once_all_succeed(projects: list[Project]) -> None:
+    video, user = projects[0].add_video("clip.mp4"), projects[0].local_user()
+    tracks = projects[0].create_tracks(video.id, user, [clicked(1)] * 12, "new")
+    numbers = [track.id for track in tracks]
+    seen, sure = np.ones(FRAMES, bool), np.ones(FRAMES, np.float32)
+    path = Path(0, np.ones((FRAMES, 2), np.float32), seen, sure)
+
+    def work(n: int) -> None:
+        mine = projects[n]
+        for i in range(4):
+            shuffled = numbers[n:] + numbers[:n]
+            mine.write_paths(video.id, [(number, 1, path, True) for number in shuffled])
+            mine.write_suggestions(video.id, [{"frame": i}])
+            task = mine.assign(video.id, user.id, "annotate", user)
+            mine.submit(task.id, user)
+            mine.send_back(task.id, user, "again")
+            job = mine.enqueue("assist", video.id, {"tracks": [i]}, user)
+            mine.cancel(job.id)
+            with suppress(Conflict):
+                track = mine.track(numbers[i])
+                mine.change_track(track.id, track.version, clicked(n, 9), user, f"e-{n}-{i}")
+
+    at_once(work)
+    paths = projects[0].paths(video.id)
+    assert sorted(paths) == numbers
+    for number in numbers[4:]:
+        assert projects[0].track(number).version == 1
+
+
 # --------------------------------------------------------------------------- killed
 
 _WRITER = """
 import sys, threading
-from tapnet.annotation.content import Click, Content
+from tapnet.annotation.content import Click, Content, Path
+from tapnet.annotation.database import Turns
 from tapnet.annotation.project import Project
 
 folder, database, run = sys.argv[1], sys.argv[2] or None, sys.argv[3]

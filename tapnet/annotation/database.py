@@ -11,6 +11,7 @@ import errno
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path as File
@@ -20,6 +21,7 @@ try:
     import sqlalchemy as sa
     from sqlalchemy import event as hooks
     from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
 except ImportError as error:
     raise ImportError(
         "annotation projects are kept by SQLAlchemy: pip install 'tapnet[studio]'"
@@ -31,7 +33,7 @@ BUSY_SECONDS = 30  # to wait for another writer
 _LOCKS = {"create": 74617001, "claim": 74617002, "events": 74617003}  # numbers of our own
 _EXAMPLES = "sqlite:////folder/studio.sqlite or postgresql+psycopg://user:password@host/name"
 _SQLITE = {  # primary result code: errno, what it means
-    5: (errno.EBUSY, "the database is locked by another program for too long; try again"),
+    5: (errno.EBUSY, "the database was busy with others for too long; try again"),
     8: (errno.EROFS, "the database cannot be written; check the rights of its file and folder"),
     10: (errno.EIO, "the disk of the database fails; what was saved before is whole"),
     13: (errno.ENOSPC, "no space left for the database; free some: what was saved before is whole"),
@@ -68,6 +70,47 @@ class Transaction:
             self.execute(schema.events.insert(), self._events)
 
 
+class Turns:
+    """A lock that threads get in the order in which they asked for it: none waits for ever."""
+
+    def __init__(self) -> None:
+        self._state, self._held = threading.Lock(), False
+        self._waiting: deque[threading.Lock] = deque()
+
+    @contextmanager
+    def mine(self, seconds: float) -> Iterator[bool]:
+        """Whether it was got within that time; held for the block."""
+        got = self._acquire(seconds)
+        try:
+            yield got
+        finally:
+            if got:
+                self._release()
+
+    def _acquire(self, seconds: float) -> bool:
+        with self._state:
+            if not self._held:
+                self._held = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=seconds):
+            return True
+        with self._state:
+            if turn not in self._waiting:  # handed over at the last moment
+                return True
+            self._waiting.remove(turn)
+            return False
+
+    def _release(self) -> None:
+        with self._state:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
 class Database:
     """Connections to the database of a project, shared by the threads of a process."""
 
@@ -75,7 +118,7 @@ class Database:
         self._engine = _engine(url)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self.name = self._engine.url.render_as_string(hide_password=True)
-        self._writers = threading.Lock()  # fair enough among threads; SQLite polls among processes
+        self._writers = Turns()  # among threads; among processes SQLite polls
         with _clear_errors(self.name):
             self._create()
 
@@ -109,12 +152,10 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        if not self._writers.acquire(timeout=BUSY_SECONDS):
-            raise OSError(*_SQLITE[5], self.name)
-        try:
+        with self._writers.mine(BUSY_SECONDS) as got:
+            if not got:
+                raise OSError(*_SQLITE[5], self.name)
             yield
-        finally:
-            self._writers.release()
 
     def _create(self) -> None:
         with self.writing() as transaction:
@@ -154,7 +195,8 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
-    File(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    home = File(str(url.database)).parent
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds hashes of passwords
     engine = sa.create_engine(
         url, pool_size=10, max_overflow=60, connect_args={"timeout": BUSY_SECONDS}
     )
@@ -179,6 +221,8 @@ def _clear_errors(name: str) -> Iterator[None]:
         yield
     except IntegrityError:
         raise
+    except PoolTimeout as error:
+        raise OSError(*_SQLITE[5], name) from error
     except DBAPIError as error:
         known = _meaning(error)
         if known is None:
@@ -197,6 +241,8 @@ def _meaning(error: DBAPIError) -> Any:
     state = getattr(error.orig, "sqlstate", None)
     if state == "53100":
         return lambda name: OSError(*_SQLITE[13], name)
+    if state is not None and state[:2] in ("40", "55"):  # two waited for each other, or too long
+        return lambda name: OSError(*_SQLITE[5], name)
     if error.connection_invalidated or state is None or state[:2] in ("08", "53", "57"):
         why = " ".join(str(error.orig).split())
         return lambda name: ConnectionError(f"{name}: the database does not answer: {why}")

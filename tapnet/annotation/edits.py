@@ -165,7 +165,7 @@ def _change(
     """One edit: `changes` may hold content, stage and deleted."""
     size = (videos.c.frames, videos.c.width, videos.c.height)
     joined = sa.select(tracks, *size).join(videos).where(tracks.c.id == track_id)
-    row = write.execute(joined.with_for_update(of=tracks)).first()
+    row = write.execute(joined.with_for_update(of=tracks, key_share=True)).first()
     row = found(row, "track", track_id)
     done = _first_result(write, edit_id)
     if done and done[0].id != track_id:

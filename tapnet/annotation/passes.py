@@ -34,7 +34,7 @@ class Passes(Part):
         if stage not in TASK_STAGES:
             raise ValueError(f"stage: expected {', '.join(TASK_STAGES)}, got {stage!r}")
         with self._database.writing() as write:
-            check_video(write, video_id)
+            check_video(write, video_id, alone=True)
             user = user_of(write.connection, user_id)
             same = sa.and_(
                 tasks.c.video_id == video_id, tasks.c.user_id == user_id, tasks.c.stage == stage
@@ -193,7 +193,7 @@ def _end_pass(write: Transaction, video_id: int, stage: str, by: str) -> None:
     inside = sa.select(tracks.c.id, tracks.c.version).where(
         tracks.c.video_id == video_id, tracks.c.stage == stage, tracks.c.deleted == sa.false()
     )
-    left = write.execute(inside.with_for_update()).all()
+    left = write.execute(inside.order_by(tracks.c.id).with_for_update()).all()
     ids = [track_id for track_id, _ in left]
     before = sa.and_(passes.c.track_id.in_(ids), passes.c.stage == stage)
     write.execute(passes.delete().where(before))
@@ -217,7 +217,8 @@ def _reopen(write: Transaction, video_id: int, by: str) -> None:
         .where(tracks.c.video_id == video_id, tracks.c.stage == "refine")
         .where(tracks.c.version == passes.c.version)
     )
-    change_stage(write, list(write.execute(untouched).scalars()), "annotate", by)
+    locked = untouched.order_by(tracks.c.id).with_for_update(of=tracks)
+    change_stage(write, list(write.execute(locked).scalars()), "annotate", by)
 
 
 # --------------------------------------------------------------------------- comparing

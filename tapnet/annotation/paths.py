@@ -94,7 +94,7 @@ class Paths(Part):
         """Replaces the suggestions for a video; as in `suggestions`."""
         text = json.dumps(list(given), allow_nan=False)
         with self._database.writing() as write:
-            check_video(write, video_id)
+            check_video(write, video_id, alone=True)
             write.execute(suggestions.delete().where(suggestions.c.video_id == video_id))
             write.execute(suggestions.insert(), {"video_id": video_id, "content": text})
 
@@ -176,8 +176,8 @@ def _store(
     write: Transaction, video_id: int, given: Sequence[tuple[int, int, Path, bool]]
 ) -> list[tuple[int, bool]]:
     """(track, complete) of the paths that are wanted still, and kept; a few statements in all."""
-    ids = {track_id for track_id, *_ in given}
     contents = _contents(write, video_id, given)
+    ids = {track_id for track_id, *_ in given}
     known = sa.select(paths.c.track_id, paths.c.version, paths.c.complete)
     there = {(t, v): done for t, v, done in write.execute(known.where(paths.c.track_id.in_(ids)))}
     ended = sa.select(passes.c.track_id, passes.c.version).where(passes.c.track_id.in_(ids))
@@ -210,6 +210,8 @@ def _contents(
         .join(tracks, tracks.c.id == edits.c.track_id)
         .where(tracks.c.video_id == video_id, edits.c.track_id.in_({t for t, _ in wanted}))
         .where(edits.c.version.in_({v for _, v in wanted}))
+        .order_by(tracks.c.id)
+        .with_for_update(of=tracks, key_share=True)  # one writer of their paths at a time
     )
     contents = {
         (t, v): Content.from_json(json.loads(text))

@@ -133,10 +133,14 @@ def video_row(read: sa.Connection, video_id: int) -> sa.Row:
     return found(row, "video", video_id)
 
 
-def check_video(write: Transaction, video_id: int) -> None:
-    """KeyError when there is no such video; reads nothing long."""
+def check_video(write: Transaction, video_id: int, *, alone: bool = False) -> None:
+    """KeyError when there is no such video. `alone`: no other such call goes on before the end."""
     row = sa.select(videos.c.id).where(videos.c.id == video_id, _there())
-    found(write.execute(row).first(), "video", video_id)
+    found(
+        write.execute(row.with_for_update(key_share=True) if alone else row).first(),
+        "video",
+        video_id,
+    )
 
 
 def _there() -> sa.ColumnElement[bool]:
