@@ -9,7 +9,6 @@ bends no more than it must, so parts that are hidden, or that nobody is sure of,
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -30,10 +29,10 @@ SIDE = 384  # trackers that like as many pixels as a smaller square has see as m
 BEND = 0.5 / 256  # of the frame's side: how much a step usually differs from the one before
 RIGHT = 8 / 256  # of the frame's side: a position so close is right
 ROUNDS = 8  # of a fit
-PARTIAL_SECONDS = 0.5  # between two calls of `on_partial`
 
 Progress = Callable[[int, int], None]  # frames done, frames in all; may raise to cancel
-OnPartial = Callable[[list[Path | None]], None]
+Partial = Callable[[], dict[int, Path]]  # makes what is known so far, by place in the contents
+OnPartial = Callable[[Partial], None]
 
 
 def fill(
@@ -50,29 +49,31 @@ def fill(
     content without clicks is empty. Memory does not grow with the video but for the results, about
     1 kB for a track and frame.
 
-    `on_partial` is called now and then with what is known so far of each content, None = nothing;
-    what raises in it or in `progress` ends the work. Raises ValueError for clicks and hidden
-    ranges outside the video, for "imported", whose paths come from files, and for unknown models.
+    After each frame `on_partial` gets a function that makes what is known so far; call it when the
+    time for it has come. What raises in it or in `progress` ends the work. Raises ValueError for
+    clicks and hidden ranges outside the video, for "imported", whose paths come from files, and for
+    unknown models.
     """
     for content in contents:
         content.check_within(len(video), video.size[1], video.size[0])
     empty = Path(0, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.zeros(0, np.float32))
-    found: list[Path | None] = [None if content.clicks else empty for content in contents]
+    found = {row: empty for row, content in enumerate(contents) if not content.clicks}
     groups = [(rows, _group(video, [contents[row] for row in rows])) for rows in _alike(contents)]
-    total, done, told = sum(group.work for _, group in groups), 0, time.monotonic()
+    total, done = sum(group.work for _, group in groups), 0
     for rows, group in groups:
+
+        def partial(rows: list[int] = rows, group: _Group = group) -> dict[int, Path]:
+            known = zip(rows, group.so_far(), strict=True)
+            return found | {row: path for row, path in known if path is not None}
+
         for _ in group.go():
             done += 1
             if progress:
                 progress(done, total)
-            if on_partial and time.monotonic() - told >= PARTIAL_SECONDS:
-                _put(found, rows, group.so_far())
-                on_partial(list(found))
-                told = time.monotonic()
-        _put(found, rows, group.paths())
-        if on_partial:
-            on_partial(list(found))
-    return [path for path in found if path is not None]
+            if on_partial:
+                on_partial(partial)
+        found.update(zip(rows, group.paths(), strict=True))
+    return [found[row] for row in range(len(contents))]
 
 
 def _alike(contents: Sequence[Content]) -> list[list[int]]:
@@ -84,11 +85,6 @@ def _alike(contents: Sequence[Content]) -> list[list[int]]:
             groups.setdefault((content.assist, model), []).append(row)
     order = ["linear", "flow", "tracker", "imported"]
     return [groups[key] for key in sorted(groups, key=lambda key: (order.index(key[0]), key[1]))]
-
-
-def _put(found: list[Path | None], rows: list[int], paths: Sequence[Path | None]) -> None:
-    for row, path in zip(rows, paths, strict=True):
-        found[row] = path
 
 
 def _group(video: Video, contents: list[Content]) -> _Group:
@@ -214,7 +210,7 @@ class _Tracker(_Flow):
 
     def __init__(self, video: Video, asked: Asked, model: str) -> None:
         super().__init__(video, asked)
-        self._tracker = _loaded(model)
+        self._tracker = tracker(model)
         self._ahead = tracker_assist.Walk.none(asked)
         self._behind = tracker_assist.Walk.none(asked)
         self.work += len(video) - int(asked.first.min()) + int(asked.last.max()) + 1
@@ -259,8 +255,11 @@ class _Tracker(_Flow):
 
 
 @lru_cache(maxsize=2)
-def _loaded(model: str) -> trackers.Tracker:
-    """The tracker of that name. Names only: a content may come from a stranger, a path may not."""
+def tracker(model: str) -> trackers.Tracker:
+    """The tracker of that name, as assists use it. The last few stay loaded.
+
+    Raises ValueError for anything but a name: contents may come from strangers, files may not.
+    """
     if model not in trackers.choices():
         raise ValueError(f"model: expected {', '.join(trackers.choices())}, got {model!r}")
     loaded = trackers.load(model)

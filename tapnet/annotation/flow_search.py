@@ -78,18 +78,19 @@ def cheapest(flows: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarr
     half = _cost(flows, known) / 2 + SLACK
     before = _before(flows, known[0], half)
     after = [Level(known[-1][None], np.zeros(1))]  # of frames n - 1, n - 2, ...
-    least, joint = np.inf, 0
+    least, joint, begin = np.inf, 0, known[0]
     for t in range(len(flows) - 1, -1, -1):
         box = Box.around(after[-1].pixels, 0, _border(flows))
         grid = np.full(box.shape, np.inf)
         x, y = (after[-1].pixels - box.corner).T
         grid[y, x] = after[-1].costs
-        grid = _spread(grid).ravel()
+        rest = _spread(grid).ravel()
         if len(before[t].pixels):
-            total = before[t].costs + _read(grid, box, _led(flows[t], before[t].pixels))
+            total = before[t].costs + _read(rest, box, _led(flows[t], before[t].pixels))
             if total.min() < least:
-                least, joint, begin = total.min(), t, before[t].pixels[total.argmin()]
-        after.append(_leading_to(grid, box, flows[t], half))
+                least, joint = total.min(), t
+                begin = before[t].pixels[total.argmin()]
+        after.append(_leading_to(rest, box, flows[t], half))
         if not len(after[-1].pixels):
             break
     found = [begin]

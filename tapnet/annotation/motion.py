@@ -62,8 +62,8 @@ class Between:
     def thinned(self, stride: int) -> Between:
         """At every `stride`-th row and column only, in half precision."""
         part = slice(stride // 2, None, stride)
-        fields = (self.onward, self.back)
-        return Between(*(field[part, part].astype(np.float16) for field in fields), stride)
+        onward, back = (field[part, part].astype(np.float16) for field in (self.onward, self.back))
+        return Between(onward, back, stride)
 
 
 def flows(video: Video, start: int, stop: int) -> Iterator[Between]:

@@ -90,8 +90,8 @@ class _Equations:
     @classmethod
     def none(cls, shape: tuple[int, int]) -> _Equations:
         count, frames = shape
-        sizes = [(max(frames - i, 0), count) for i in range(3)]
-        return cls(*(np.zeros(size) for size in sizes), np.zeros((frames, count, 2)))
+        main, beside, after = (np.zeros((max(frames - i, 0), count)) for i in range(3))
+        return cls(main, beside, after, np.zeros((frames, count, 2)))
 
     def add_positions(self, weights: np.ndarray, xy: np.ndarray) -> None:
         self.main[...] += weights.T
