@@ -68,7 +68,7 @@ export function chosenPanel(editor, models, act) {
       here,
       h("div", { class: "buttons" }, hide, unclick),
       followFields(models, track.content, (values) => editor.describe(values, "assist")),
-      track.changedBy && editor.me.login_required && h("p", { class: "muted small" }, `Last changed by ${track.changedBy}, ${moment(track.changedAt)}`),
+      track.changedBy && editor.me.login_required && h("p", { class: "muted small" }, ["Last changed by " + track.changedBy, moment(track.changedAt)].filter(Boolean).join(", ")),
     );
     frame();
   };

@@ -57,6 +57,23 @@ export class Editor extends Signals {
     return track && !track.deleted ? track : null;
   }
 
+  /** The assist has stopped without following all points: it failed, or was cancelled. */
+  get stuck() {
+    const assists = this.jobs.filter((job) => job.kind === "assist");
+    if (assists.some((job) => job.state === "queued" || job.state === "running")) return false;
+    const newest = assists.reduce((best, job) => (job.id > (best?.id ?? 0) ? job : best), assists[0]);
+    return newest?.state === "failed" || newest?.state === "cancelled";
+  }
+
+  /** Follows what is not followed. */
+  async followAgain() {
+    try {
+      await this.start("assist", {});
+    } catch (error) {
+      this.emit("problem", /** @type {Error} */ (error).message);
+    }
+  }
+
   changed() {
     this.counts = null;
     this.emit("changed");

@@ -108,6 +108,11 @@ export async function editorScreen(root, id, app) {
     fading = setTimeout(() => note.classList.remove("on"), 3500);
   };
   const live = new Live(editor, tell);
+  editor.on("problem", (words) => toast(words, "bad"));
+  editor.on("job-failed", (job) => {
+    const again = { words: "Try again", run: () => editor.followAgain() };
+    toast(job.message || "The work failed.", "bad", job.kind === "assist" ? again : undefined);
+  });
   app.resume = () => editor.outbox.tryNow();
   editor.on("playable", () => toast("The video now plays smoothly.", "good", { words: "Reload", run: () => location.reload() }));
 

@@ -127,7 +127,12 @@ function card(video, app, load) {
     app.me.role === "admin" && menuItem("trash", "Remove from the studio…", () => remove(video, load), { danger: true }),
   ]);
   const picture = h("img", { src: `/api/videos/${video.id}/frames/0?height=240&v=${video.stamp}`, alt: "", loading: "lazy", width: "320", height: "180" });
-  picture.addEventListener("error", () => picture.classList.add("missing"));
+  let tries = 0;
+  picture.addEventListener("error", () => {
+    picture.classList.add("missing");
+    if (tries++ < 2) setTimeout(() => (picture.src = `${picture.src}&again=${tries}`), 1500); // busy
+  });
+  picture.addEventListener("load", () => picture.classList.remove("missing"));
   const facts = [`${video.width} × ${video.height}`, clock(video.frames / (video.fps || 25), 0), counted(video.frames, "frame")];
   return h("article", { class: "card" },
     h("a", { href: `#/video/${video.id}`, "aria-label": `Open ${shortName(video.name)}` }, h("div", { class: "thumb" }, picture),

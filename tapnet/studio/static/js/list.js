@@ -20,7 +20,7 @@ export class PointList {
     this.element.addEventListener("scroll", () => this.request());
     this.element.addEventListener("click", (/** @type {MouseEvent} */ event) => this.clicked(event));
     new ResizeObserver(() => this.request()).observe(this.element);
-    for (const name of ["changed", "chosen", "frame"]) editor.on(name, () => this.request());
+    for (const name of ["changed", "chosen", "frame", "jobs"]) editor.on(name, () => this.request());
     editor.on("reveal", () => this.reveal());
     editor.outbox.on("changed", () => this.request());
   }
@@ -36,6 +36,8 @@ export class PointList {
     const line = /** @type {HTMLElement} */ (event.target).closest("[data-key]");
     const key = line?.getAttribute("data-key");
     if (!key) return;
+    const sign = /** @type {HTMLElement} */ (event.target).closest(".state");
+    if (sign && line?.getAttribute("data-state") === "stuck") this.editor.followAgain();
     this.editor.choose(this.editor.chosen === key ? null : key);
   }
 
@@ -80,7 +82,7 @@ export class PointList {
     const saving = editor.outbox.entries.length > 0 && editor.outbox.of(track.key).length > 0;
     const busy = !saving && !editor.paths.complete(track) && track.content.assist !== "imported";
     const seen = !known ? "elsewhere" : spot.clicked && spot.visible ? "clicked" : spot.visible ? "seen" : "hidden";
-    const state = saving ? "saving" : busy ? "following" : seen;
+    const state = saving ? "saving" : busy ? (editor.stuck ? "stuck" : "following") : seen;
     const [number, swatch, name, sign, sure] = /** @type {any} */ (line.children);
     const words = Tracks.label(track);
     line.style.transform = `translateY(${i * LINE}px)`;
@@ -97,14 +99,14 @@ export class PointList {
       name.textContent = words;
       name.append(h("small", {}, track.content.object));
     } else name.textContent = words;
-    const signs = { hidden: "hidden", clicked: "target", saving: "waiting", following: "spark" };
+    const signs = { hidden: "hidden", clicked: "target", saving: "waiting", following: "spark", stuck: "warning" };
     const kind = signs[/** @type {"hidden"} */ (state)];
     if (sign.getAttribute("data-kind") !== (kind ?? "")) {
       sign.setAttribute("data-kind", kind ?? "");
       sign.replaceChildren(...(kind ? [icon(/** @type {any} */ (kind))] : []));
     }
     sure.textContent = state === "seen" && !editor.paths.all.get(track.key)?.guess ? `${Math.round(100 * spot.confidence)} %` : "";
-    const told = { saving: "being saved", following: "being followed", hidden: "hidden on this frame", clicked: "clicked on this frame", seen: "followed", elsewhere: "not on this frame" };
+    const told = { saving: "being saved", following: "being followed", stuck: "not followed to the end; click the sign to try again", hidden: "hidden on this frame", clicked: "clicked on this frame", seen: "followed", elsewhere: "not on this frame" };
     line.title = `${words}: ${told[state]}`;
     line.setAttribute("aria-label", line.title);
   }

@@ -103,7 +103,10 @@ export class Live {
 
   /** @param {any} data */
   job(data) {
+    const before = this.editor.jobs.find((job) => job.id === data.id)?.state;
     this.editor.receiveJob(data);
+    const ours = data.kind === "assist" || data.kind === "proxy"; // who asks for a file is told there
+    if (ours && data.state === "failed" && before !== "failed") this.editor.emit("job-failed", data);
     if (data.state === "done" && data.kind === "assist") {
       const late = this.editor.tracks.list.filter((track) => !this.editor.paths.complete(track));
       this.editor.paths.want(late.flatMap((track) => track.id ?? []));
