@@ -158,6 +158,7 @@ def report(
     out: Annotated[Path, arg(metavar="DIR")] = Path("report"),
     dataset: Annotated[tuple[Path, ...], arg(metavar="PATH...")] = (),
     clips: int = 2,
+    no_speed: FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Make a page of runs: scores, comparisons, plots, worst videos, protocols.
 
@@ -171,6 +172,8 @@ def report(
             as LaTeX and CSV.
         dataset: Where the datasets of the runs are now, if they were moved.
         clips: Worst videos that are shown of each run; 0 keeps every frame out of the page.
+        no_speed: Do not tell how fast the trackers were: a machine that did other work meanwhile
+            says nothing of it.
     """
     from tapnet.cli import prepare_folder
     from tapnet.data import open_dataset
@@ -183,7 +186,9 @@ def report(
     found, datasets = page.find_runs(runs), [open_dataset(path) for path in dataset]
     prepare_folder(out)
     with Progress("painting", "clips") as progress:
-        missing = page.write_report(found, out, datasets=datasets, clips=clips, progress=progress)
+        missing = page.write_report(
+            found, out, datasets=datasets, clips=clips, speed=not no_speed, progress=progress
+        )
     for reason in missing:
         print(f"tapnet: warning: {reason}", file=sys.stderr)
     print(f"wrote {out / 'report.html'} and tables and plots beside it")

@@ -224,6 +224,18 @@ def test_without_films_no_frame_is_in_the_page(runs: Path, tmp_path: Path) -> No
     assert missing == []
 
 
+def test_speed_is_told_but_not_where_it_says_nothing(runs: Path, tmp_path: Path) -> None:
+    told, _ = written(runs, tmp_path / "told")
+    assert ">frames/s<" in told
+    assert (tmp_path / "told" / "plots" / "1-speed.svg").exists()
+    silent, _ = written(runs, tmp_path / "silent", speed=False)
+    assert "frames/s" not in silent
+    assert ">memory<" in silent
+    assert not (tmp_path / "silent" / "plots" / "1-speed.svg").exists()
+    lines = list(csv.DictReader((tmp_path / "silent" / "scores.csv").open()))
+    assert {line["frames_per_second"] for line in lines} == {""}
+
+
 def test_a_dataset_that_was_moved_is_told_and_can_be_named(
     runs: Path, dataset: Path, tmp_path: Path
 ) -> None:

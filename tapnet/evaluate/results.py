@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,14 @@ class Result:
         """Frames of all videos by seconds in the model, all queries of a video together."""
         seconds = sum(cost.seconds for _, cost in self.costs)
         return sum(row.frames for row, _ in self.costs) / seconds if seconds else float("nan")
+
+    def without_speed(self) -> Result:
+        """The same, with nothing said of seconds."""
+        rows = [
+            row if row.cost is None else replace(row, cost=replace(row.cost, seconds=float("nan")))
+            for row in self.rows
+        ]
+        return replace(self, rows=tuple(rows))
 
     @property
     def memory(self) -> float:

@@ -160,6 +160,15 @@ def shown(value: float) -> str:
     return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
+def costs(results: Sequence[Result]) -> dict[str, list[str]]:
+    """What tracking took, by title: a text for each result; only what was measured of any."""
+    told = {
+        "frames/s": [speed_shown(result.frames_per_second) for result in results],
+        "memory": [memory_shown(result.memory) for result in results],
+    }
+    return {title: texts for title, texts in told.items() if set(texts) != {"-"}}
+
+
 def memory_shown(size: float) -> str:
     """Bytes for people."""
     if np.isnan(size):

@@ -26,9 +26,11 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    there = summary.columns(results)
-    heads = ["model", "videos", *there, "frames/s", "memory"]
-    lines = [heads, *(_cells(result, there) for result in summary.ranked(results))]
+    there, ranked = summary.columns(results), summary.ranked(results)
+    costs = summary.costs(ranked)
+    lines = [["model", "videos", *there, *costs]]
+    for i, result in enumerate(ranked):
+        lines.append([*_cells(result, there), *(texts[i] for texts in costs.values())])
     notes = [*summary.left_out(results, there), *_independence(results)]
     parts = [*_protocol_lines(results), "", *_aligned(lines), "", *_verdicts(results), *notes]
     return "\n".join(parts).rstrip()
@@ -43,8 +45,7 @@ def _cells(result: Result, there: dict[str, str]) -> list[str]:
         if title in WITH_INTERVAL and ends is not None and not np.isnan(ends.low):
             cell += f" ({shown(ends.low)}-{shown(ends.high)})"
         cells.append(cell)
-    speed = summary.speed_shown(result.frames_per_second)
-    return [*cells, speed, summary.memory_shown(result.memory)]
+    return cells
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:

@@ -49,17 +49,21 @@ def write_report(
     *,
     datasets: Sequence[Dataset] = (),
     clips: int = 2,
+    speed: bool = True,
     progress: Progress | None = None,
 ) -> list[str]:
     """Write the report of `runs` (see `find_runs`) into the folder `out`.
 
     `clips` is how many of its worst videos are shown of each run whose predictions are kept; 0
-    keeps every frame out of the page. Their dataset is looked for in
-    `datasets`, then where it lay when the run was made. Returns what is not shown, and why.
+    keeps every frame out of the page. Their dataset is looked for in `datasets`, then where it lay
+    when the run was made. Without `speed` none is told: that of a machine which did other work says
+    nothing. Returns what is not shown, and why.
     Raises ValueError for no runs.
     """
     if not runs:
         raise ValueError("runs: expected one or more, got none")
+    if not speed:
+        runs = [(place, result.without_speed()) for place, result in runs]
     place, missing, sections = Path(out), [], []
     (place / "plots").mkdir(parents=True, exist_ok=True)
     results = [result for _, result in runs]

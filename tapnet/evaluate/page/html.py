@@ -84,12 +84,13 @@ def _scores(results: Sequence[Result], shared: str) -> str:
     best = summary.best(results, there)
     counts = summary.counts(results, there)
     heads = ["tracker", *(_counted(title, counts) for title in there)]
-    heads += ["frames/s", "memory", "videos"]
+    ranked = summary.ranked(results)
+    costs = summary.costs(ranked)
+    heads += [*costs, "videos"]
     rows = []
-    for result in summary.ranked(results):
+    for i, result in enumerate(ranked):
         cells = [_score(result, name, best[name]) for name in there.values()]
-        cells.append(summary.speed_shown(result.frames_per_second))
-        cells += [summary.memory_shown(result.memory), str(len(result.rows))]
+        cells += [*(texts[i] for texts in costs.values()), str(len(result.rows))]
         rows.append((_keyed(result, results), cells))
     caption = (
         f"In small print: the {LEVEL:.0%} interval, from {DRAWS} samples of the videos drawn with "

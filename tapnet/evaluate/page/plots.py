@@ -185,7 +185,7 @@ def _reliability(results: Sequence[Result]) -> Plot | None:
 
 
 def _speed(results: Sequence[Result]) -> Plot | None:
-    measured = [(i, r) for i, r in enumerate(results) if r.costs]
+    measured = [(i, r) for i, r in enumerate(results) if not np.isnan(r.frames_per_second)]
     if not measured:
         return None
     rows = [
