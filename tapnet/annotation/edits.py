@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,22 @@ from tapnet.annotation.schema import edits, tracks, videos
 
 MOST_TRACKS = 10_000  # of one call
 _KIND = re.compile(r"[a-z][a-z_-]{0,39}")
+# Built once, since each click runs them.
+_LOCKED = (
+    sa.select(tracks, videos.c.frames, videos.c.width, videos.c.height)
+    .join(videos)
+    .where(tracks.c.id == sa.bindparam("number"))
+    .with_for_update(of=tracks, key_share=True)
+)
+_NEWEST = tracks.update().where(
+    tracks.c.id == sa.bindparam("number"), tracks.c.version == sa.bindparam("base")
+)
+_SAME_EDIT = (
+    sa.select(edits, tracks.c.video_id)
+    .join(tracks)
+    .where(edits.c.edit_id == sa.bindparam("sent"))
+    .order_by(edits.c.place)
+)
 
 
 class Edits(Part):
@@ -131,7 +148,7 @@ def create(
         return []
     insert = tracks.insert().returning(tracks, sort_by_parameter_order=True)
     made = write.execute(insert, rows).all()
-    past = [_past(row, user, edit_id, kind, place) for place, row in enumerate(made)]
+    past = [_past(row._asdict(), user, edit_id, kind, n) for n, row in enumerate(made)]
     write.execute(edits.insert(), past)
     new = [_track(row) for row in made]
     _tell(write, new, kind, user.name)
@@ -163,9 +180,7 @@ def _change(
     changes: dict[str, Any],
 ) -> Track:
     """One edit: `changes` may hold content, stage and deleted."""
-    size = (videos.c.frames, videos.c.width, videos.c.height)
-    joined = sa.select(tracks, *size).join(videos).where(tracks.c.id == track_id)
-    row = write.execute(joined.with_for_update(of=tracks, key_share=True)).first()
+    row = write.execute(_LOCKED, {"number": track_id}).first()
     row = found(row, "track", track_id)
     done = _first_result(write, edit_id)
     if done and done[0].id != track_id:
@@ -190,10 +205,19 @@ def _change(
         "changed_at": write.now,
         "changed_by": user.name,
     }
-    newest = tracks.update().where(tracks.c.id == track_id, tracks.c.version == base)
-    after = write.execute(newest.values(**values).returning(tracks)).one()
+    changed = write.execute(_NEWEST, {"number": track_id, "base": base, **values})
+    assert changed.rowcount == 1, f"track {track_id} changed while it was locked"
+    after = {"id": track_id, "video_id": before.video_id, **values}
     write.execute(edits.insert(), _past(after, user, edit_id, kind, 0))
-    track = _track(after)
+    track = replace(
+        before,
+        version=base + 1,
+        content=content,
+        stage=stage,
+        deleted=values["deleted"],
+        changed_at=moment(write.now),
+        changed_by=user.name,
+    )
     if content.path_of() == before.content.path_of():
         carry_path(write, track_id, base)
     elif content.assist == "imported":
@@ -212,7 +236,6 @@ def _conflict(write: Transaction, now: Track, base: int, ours: Content) -> Confl
 
 def _first_result(write: Transaction, edit_id: str) -> list[Track]:
     """What the edit of that id made, when there was one."""
-    rows = sa.select(edits, tracks.c.video_id).join(tracks).where(edits.c.edit_id == edit_id)
     return [
         Track(
             row.track_id,
@@ -224,22 +247,24 @@ def _first_result(write: Transaction, edit_id: str) -> list[Track]:
             moment(row.time),
             row.by,
         )
-        for row in write.execute(rows.order_by(edits.c.place))
+        for row in write.execute(_SAME_EDIT, {"sent": edit_id})
     ]
 
 
-def _past(row: sa.Row, user: User, edit_id: str, kind: str, place: int) -> dict[str, Any]:
-    """The row of history that says how a track came to be as it is."""
+def _past(
+    row: Mapping[str, Any], user: User, edit_id: str, kind: str, place: int
+) -> dict[str, Any]:
+    """The row of history that says how a track came to be as its row is."""
     return {
-        "track_id": row.id,
-        "version": row.version,
+        "track_id": row["id"],
+        "version": row["version"],
         "user_id": user.id,
         "by": user.name,
-        "time": row.changed_at,
+        "time": row["changed_at"],
         "kind": kind,
-        "stage": row.stage,
-        "deleted": row.deleted,
-        "content": row.content,
+        "stage": row["stage"],
+        "deleted": row["deleted"],
+        "content": row["content"],
         "edit_id": edit_id,
         "place": place,
     }

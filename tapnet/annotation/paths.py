@@ -21,6 +21,9 @@ from tapnet.annotation.schema import edits, imports, passes, paths, suggestions,
 from tapnet.annotation.videos import check_video, video_row
 
 _AT_ONCE = 64  # paths of one transaction: others write in between
+_PATH = sa.select(paths).where(
+    paths.c.track_id == sa.bindparam("track"), paths.c.version == sa.bindparam("same")
+)
 _FORGET = paths.delete().where(  # the row to write, and earlier ones that did not end a pass
     paths.c.track_id == sa.bindparam("track"),
     sa.or_(
@@ -78,9 +81,8 @@ class Paths(Part):
 
     def path_at(self, track_id: int, version: int) -> StoredPath | None:
         """The path of that version of a track, where it is kept."""
-        of_it = sa.and_(paths.c.track_id == track_id, paths.c.version == version)
         with self._database.reading() as read:
-            row = read.execute(sa.select(paths).where(of_it)).first()
+            row = read.execute(_PATH, {"track": track_id, "same": version}).first()
         return None if row is None else StoredPath(row.version, row.complete, path_of(row))
 
     def suggestions(self, video_id: int) -> list[dict[str, Any]]:
@@ -141,8 +143,7 @@ def bent(path: Path, content: Content) -> Path:
 
 def carry_path(write: Transaction, track_id: int, version: int) -> None:
     """The path of a version becomes that of the next one, whose content asks for the same."""
-    of_it = sa.and_(paths.c.track_id == track_id, paths.c.version == version)
-    row = write.execute(sa.select(paths).where(of_it)).first()
+    row = write.execute(_PATH, {"track": track_id, "same": version}).first()
     if row is not None:
         write.execute(_FORGET, {"track": track_id, "same": version + 1, "below": version + 1})
         write.execute(paths.insert(), {**row._mapping, "version": version + 1})
