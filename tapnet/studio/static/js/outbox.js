@@ -17,7 +17,7 @@ import { Signals } from "./signal.js";
 
 const PREFIX = "tapnet.edit.";
 const AT_ONCE = 4; // requests
-const LONGEST_WAIT = 8000; // ms between two tries
+const LONGEST_WAIT = 4000; // ms between two tries
 
 export class Outbox extends Signals {
   /** @param {number} video @param {string} user */
