@@ -104,9 +104,8 @@ def test_paths_come_as_the_bytes_of_their_arrays(client) -> None:
     assert list(decoded["confidence"]) == [0, 128, 255]
     assert client.get("/api/videos/1/paths?tracks=1").json() == []
     assert len(client.get("/api/videos/1/paths?tracks=1,2").json()) == 1
-    old = client.get("/api/videos/1/paths?tracks=2&version=1").json()
-    assert [given["version"] for given in old] == [1]
-    assert client.get("/api/videos/1/paths?tracks=2&version=7").json() == []
+    assert client.get("/api/tracks/2/paths/1").json() == shown
+    assert client.get("/api/tracks/2/paths/7").status_code == 404
 
 
 def test_tracks_of_a_file_are_taken_in(client, tmp_path) -> None:

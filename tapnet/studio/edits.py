@@ -166,19 +166,21 @@ def paths(
     studio: Studying,
     user: Someone,
     tracks: Annotated[str | None, Query(pattern=r"^\d{1,9}(,\d{1,9})*$", max_length=20_000)] = None,
-    version: Number | None = None,
 ) -> list[dict[str, Any]]:
-    """The newest path of each track, or that of a `version` which is kept still.
-
-    Arrays are base64: xy float32 little endian, visible and confidence (0..255) uint8.
-    """
+    """Arrays are base64: xy float32 little endian, visible and confidence (0..255) uint8."""
     studio.project.video(video_id)
     numbers = None if tracks is None else sorted({int(number) for number in tracks.split(",")})
-    if version is not None and numbers is not None:
-        kept = {number: studio.project.path_at(number, version) for number in numbers}
-        return [_path(number, stored) for number, stored in kept.items() if stored is not None]
     found = studio.project.paths(video_id, numbers)
     return [_path(number, stored) for number, stored in found.items()]
+
+
+@router.get("/tracks/{track_id}/paths/{version}")
+def path_of_version(track_id: Id, version: Id, studio: Studying, user: Someone) -> dict[str, Any]:
+    """The path of an earlier version, as in `paths`; kept of those that a pass ended with."""
+    stored = studio.project.path_at(track_id, version)
+    if stored is None:
+        raise HTTPException(404, f"the path of version {version} of track {track_id} is not kept")
+    return _path(track_id, stored)
 
 
 @router.get("/videos/{video_id}/suggestions")

@@ -21,11 +21,9 @@ def ready() -> dict[str, bool]:
 
 
 def _look() -> dict[str, bool]:
-    from tapnet.baselines import BASELINES
-    from tapnet.checkpoint import shipped
-    from tapnet.tracker import DEFAULT, load
+    from tapnet.tracker import DEFAULT, choices, load
 
-    names = sorted({*shipped(), *BASELINES}, key=lambda name: (name != DEFAULT, name))
+    names = sorted(choices(), key=lambda name: (name != DEFAULT, name))
     return {name: bool(load(name).model.online) for name in names}
 
 

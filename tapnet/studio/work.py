@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tapnet.annotation.content import Path
-from tapnet.annotation.project import Project
+from tapnet.annotation.project import Project, check_export
 from tapnet.annotation.records import Job, Track, Video
+from tapnet.faults import is_told_to_users
 from tapnet.studio.options import PRIVATE
 
 PARTIAL_SECONDS = 0.5  # between two looks at paths that are being computed
@@ -32,12 +33,18 @@ def assist(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[s
         named = job.settings.get("tracks")
         chosen = None if named is None or chosen is None else chosen | set(named)
     stale = _stale(project, video.id, chosen)
-    failures = []
-    for (kind, model), tracks in _groups(stale).items():
+    failures, before, groups = [], 0, _groups(stale)
+    for left, tracks in zip(range(len(groups), 0, -1), groups, strict=True):
+
+        def told(done: int, total: int, before: int = before, left: int = left) -> None:
+            progress(before + done, before + left * total)
+
         try:
-            _fill(project, video, tracks, progress)
-        except ValueError as error:
-            failures.append(f"{model if kind == 'tracker' else kind}: {error}")
+            before += _fill(project, video, tracks, told)
+        except ValueError as error:  # those of another model do not suffer
+            if not is_told_to_users(error):
+                raise
+            failures.append(str(error))
     if failures:
         raise ValueError("; ".join(failures))
     return f"{len(stale)} tracks", None
@@ -57,25 +64,26 @@ def _stale(project: Project, video_id: int, chosen: set[int] | None) -> list[Tra
     return [track for track in tracks if (track.id, track.version) not in whole]
 
 
-def _groups(tracks: list[Track]) -> dict[tuple[str, str], list[Track]]:
-    """By what computes them."""
+def _groups(tracks: list[Track]) -> list[list[Track]]:
+    """Those that are computed by the same."""
     groups: dict[tuple[str, str], list[Track]] = {}
     for track in tracks:
         kind = track.content.assist
         key = (kind, track.content.model if kind == "tracker" else "")
         groups.setdefault(key, []).append(track)
-    return groups
+    return list(groups.values())
 
 
-def _fill(project: Project, video: Video, tracks: list[Track], progress: Progress) -> None:
+def _fill(project: Project, video: Video, tracks: list[Track], progress: Progress) -> int:
+    """How much work it was."""
     from tapnet.annotation import assist as assists
     from tapnet.video import open as open_video
 
-    if tracks[0].content.assist == "tracker":
-        _check_model(tracks[0].content.model)
-    news = _News(project, video.id, tracks)
+    work, news = 0, _News(project, video.id, tracks)
 
     def told(done: int, total: int) -> None:
+        nonlocal work
+        work = total
         progress(done, total)
         if not news.wanted():
             raise _Outdated
@@ -88,8 +96,9 @@ def _fill(project: Project, video: Video, tracks: list[Track], progress: Progres
     try:
         paths = assists.fill(open_video(video.path), contents, told, partly)
     except _Outdated:
-        return
+        return work
     news.write(dict(enumerate(paths)), complete=True)
+    return work
 
 
 class _Outdated(Exception):
@@ -131,16 +140,6 @@ class _News:
         versions = {track.id: track.version for track in self._project.tracks(self._video_id)}
         self._current = {t.id for t in self._tracks if versions.get(t.id) == t.version}
         self._looked = time.monotonic()
-
-
-def _check_model(name: str) -> None:
-    """Contents come from the network: a model is one that we ship, never a file."""
-    from tapnet.baselines import BASELINES
-    from tapnet.checkpoint import shipped
-
-    known = {*shipped(), *BASELINES}
-    if name not in known:
-        raise ValueError(f"model: expected {', '.join(sorted(known))}, got {name!r}")
 
 
 def warm() -> None:
@@ -187,7 +186,9 @@ def export(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[s
     kind = job.settings.get("format", "npz")
     progress(0, 1)
     out = project.export([job.video_id], kind, _result(project, job, f".{kind}"))
-    return f"{out.stat().st_size / 1e6:.1f} MB", _relative(project, out)
+    problems = check_export(out)
+    size = f"{out.stat().st_size / 1e6:.1f} MB"
+    return "; ".join([size, *problems]), _relative(project, out)
 
 
 def proxy(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, str]:
