@@ -33,7 +33,7 @@ Password = Annotated[str, Field(min_length=8, max_length=200)]
 
 async def someone(request: Request, studio: Studying) -> User:
     """The user who asks. Refuses who is not logged in, and changes without the token."""
-    user = studio.local_user
+    user: User | None = studio.local_user
     if studio.options.login:
         user = await run_in_threadpool(_user, request, studio)
     if user is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import queue
 import signal
@@ -95,10 +96,10 @@ class Held:
 
 
 class Worker:
-    """Takes jobs of the kinds in `TAKES[takes]`."""
+    """Takes jobs of the kinds in `TAKES[takes]`; ends after `patience` seconds without any."""
 
-    def __init__(self, project: Project, takes: str) -> None:
-        self._project, self._kinds = project, TAKES[takes]
+    def __init__(self, project: Project, takes: str, patience: float = math.inf) -> None:
+        self._project, self._kinds, self._patience = project, TAKES[takes], patience
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._held: Held | None = None
@@ -106,7 +107,8 @@ class Worker:
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
-        while not self._leaving:
+        busy = time.monotonic()
+        while not self._leaving and time.monotonic() - busy < self._patience:
             try:
                 job = self._project.claim(self._name, kind=self._kinds)
             except OSError:
@@ -115,6 +117,7 @@ class Worker:
                 continue
             if job is not None:
                 self._do(job)
+                busy = time.monotonic()
             else:
                 self._wait()
 
@@ -173,15 +176,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--database")
     parser.add_argument("--takes", choices=sorted(TAKES), default="paths")
+    parser.add_argument("--leave-after", type=float, default=math.inf, help="seconds without work")
     asked = parser.parse_args()
     logging.basicConfig(format="tapnet worker: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this process
     if hasattr(os, "nice"):
-        os.nice(10)  # the page comes first
+        os.nice(5)  # the page comes first
         limit_memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4)
     project = Project.open(asked.folder, asked.database)
     try:
-        Worker(project, asked.takes).run()
+        Worker(project, asked.takes, asked.leave_after).run()
     finally:
         project.close()
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from tapnet.annotation.project import Project
 from tapnet.studio.options import Options
@@ -18,6 +19,9 @@ LOOK_SECONDS = 0.5  # between looks whether they live
 LOST_SECONDS = 6.0  # without a sign of life from a worker: its job is taken away
 LONGEST_PAUSE = 30.0  # before one that keeps dying is started again
 STOP_SECONDS = 3.0  # to give its job back
+WAIT_SECONDS = 1.5  # that tracks may wait for a worker; then one more is started
+MOST_HELPERS = 2  # workers for that
+HELPER_SECONDS = 60  # without work, then such a worker ends
 
 _log = logging.getLogger(__name__)
 
@@ -27,13 +31,18 @@ class _Place:
     """One worker, and the ones that take its place."""
 
     command: list[str]
+    helps: bool = False  # only there while all others are busy
     process: subprocess.Popen | None = None
     started: float = 0.0
     pause: float = 0.0
 
 
 class Workers:
-    """`options.workers` processes for paths, one more for files."""
+    """`options.workers` processes for paths, one more for files.
+
+    While all of them are busy and work waits, for example because one video is long, helpers are
+    started: nobody waits for the video of another.
+    """
 
     def __init__(self, options: Options, project: Project) -> None:
         self._project = project
@@ -42,6 +51,8 @@ class Workers:
         base += ["--database", options.database] if options.database else []
         kinds = ["paths"] * options.workers + ["files"] * (options.workers > 0)
         self._places = [_Place([*base, "--takes", kind]) for kind in kinds]
+        help_ = [*base, "--takes", "paths", "--leave-after", str(HELPER_SECONDS)]
+        self._places += [_Place(help_, True) for _ in range(MOST_HELPERS * (options.workers > 0))]
         self._stopping, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="workers", daemon=True)
 
@@ -92,14 +103,24 @@ class Workers:
             now = time.monotonic()
             for place in self._places:
                 self._revive(place, now)
-            if self._places and now - asked > LOST_SECONDS / 4:
+            if self._places and now - asked > WAIT_SECONDS:
                 asked = now
                 try:
-                    if self._project.requeue_lost(LOST_SECONDS):
-                        self.wake()
+                    self._look_after_jobs(now)
                 except Exception:  # the database is away: workers must be looked after all the same
-                    _log.exception("lost jobs cannot be looked for")
+                    _log.exception("jobs cannot be looked after")
             self._stopping.wait(LOOK_SECONDS)
+
+    def _look_after_jobs(self, now: float) -> None:
+        if self._project.requeue_lost(LOST_SECONDS):
+            self.wake()
+        long_ago = datetime.now(UTC) - timedelta(seconds=WAIT_SECONDS)
+        for job in self._project.jobs():
+            if job.kind == "assist" and job.state == "queued" and job.created < long_ago:
+                idle = [place for place in self._places if place.helps and not place.process]
+                if idle:
+                    self._start(idle[0], now)
+                return
 
     def _revive(self, place: _Place, now: float) -> None:
         if place.process is not None:
@@ -107,20 +128,24 @@ class Workers:
             if code is None:
                 place.pause = 0.0 if now - place.started > LONGEST_PAUSE else place.pause
                 return
-            _log.warning("a worker ended with code %s; it is started again", code)
             self._close(place.process)
             place.process, place.started = None, now
             place.pause = min(LONGEST_PAUSE, 2 * place.pause or 0.5)
-        if now - place.started >= place.pause:
-            process = subprocess.Popen(
-                place.command,
-                stdin=subprocess.PIPE,
-                env=self._environment,
-                start_new_session=True,  # Ctrl-C is for the server, which ends them
-            )
-            assert process.stdin
-            os.set_blocking(process.stdin.fileno(), False)
-            place.process, place.started = process, now
+            if not (place.helps and code == 0):
+                _log.warning("a worker ended with code %s; it is started again", code)
+        if not place.helps and now - place.started >= place.pause:
+            self._start(place, now)
+
+    def _start(self, place: _Place, now: float) -> None:
+        process = subprocess.Popen(
+            place.command,
+            stdin=subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C is for the server, which ends them
+        )
+        assert process.stdin
+        os.set_blocking(process.stdin.fileno(), False)
+        place.process, place.started = process, now
 
 
 def _environment(workers: int) -> dict[str, str]:
