@@ -23,8 +23,9 @@ def a_video(seed: int = 0, length: int = T) -> tuple[np.ndarray, np.ndarray]:
 
 def test_test_videos_are_read_with_their_frames_and_joints(tmp_path: Path) -> None:
     videos = {"wave/a_b.x": a_video(0), "wave/c": a_video(1), "brush_hair/d": a_video(2)}
-    dataset = open_dataset(layouts.jhmdb(tmp_path, videos))
-    (tmp_path / "Rename_Images" / "wave" / "c" / ".AppleDouble").mkdir()  # as in the archive
+    folder = layouts.jhmdb(tmp_path / "JHMDB", videos)
+    (folder / "Rename_Images" / "wave" / "c" / ".AppleDouble").mkdir()  # as in the archive
+    dataset = open_dataset(folder)
     assert (dataset.kind, dataset.name) == ("jhmdb", "jhmdb")
     clips = {clip.name: clip for clip in dataset}
     assert list(clips) == ["brush_hair/d", "wave/a_b.x", "wave/c"]
@@ -37,6 +38,11 @@ def test_test_videos_are_read_with_their_frames_and_joints(tmp_path: Path) -> No
         *("wave_test_split1.txt", "brush_hair_test_split1.txt", "joint_positions.mat"),
         *(f"0000{t}.png" for t in range(1, T + 1)),
     }
+
+
+def test_another_set_in_its_layout_is_not_called_jhmdb(tmp_path: Path) -> None:
+    folder = layouts.jhmdb(tmp_path / "drawn-people", {"wave/a": a_video(0)})
+    assert open_dataset(folder).name == "drawn-people"
 
 
 def test_queries_are_in_the_pixels_of_the_video_asked_about(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tapnet import metrics
 from tapnet.data import Dataset, TapVid, open_dataset
 from tapnet.evaluate import Predicted, Result, Settings, evaluate, folder, report, score, table
 from tapnet.evaluate.keypoints import score_clip
+from tapnet.evaluate.page import write_report
 from tapnet.evaluate.protocol import protocol_of
 from tapnet.metrics import ALPHAS
 from tapnet.structs import Prediction
@@ -181,6 +182,11 @@ def test_trackers_follow_people_and_their_table_tells_how_well(
         assert found[f"PCK@{a}_later"] < found[f"PCK@{a}"]
     assert values(klt)["PCK@0.1_later"] > found["PCK@0.1_later"] + 20
     assert score(dataset, tmp_path / "klt") == klt
+    write_report([(tmp_path / r.protocol.model, r) for r in (still, klt)], tmp_path / "report")
+    plot = (tmp_path / "report" / "plots" / "1-keypoints.svg").read_text(encoding="utf-8")
+    assert f"klt: {values(klt)['PCK@0.1_later']:.1f} % within 0.1" in plot
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "later: without the query frame, on which every tracker is right" in page
     text = table([still, klt])
     assert "@0.1 later" in text
     assert "jhmdb (jhmdb)" in text

@@ -39,7 +39,8 @@ class Jhmdb(Dataset):
 
     @property
     def name(self) -> str:
-        return "jhmdb"
+        """Another set in its layout has the name of its folder."""
+        return "jhmdb" if "jhmdb" in self.path.resolve().name.lower() else super().name
 
     @classmethod
     def fits(cls, path: Path) -> bool:

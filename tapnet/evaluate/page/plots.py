@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tapnet import metrics
 from tapnet.evaluate import curves, summary
 from tapnet.evaluate.page.svg import Axis, Drawing, Series, bars, classes, lines, log_axis, shares
 from tapnet.evaluate.results import Result
@@ -184,6 +185,29 @@ def _reliability(results: Sequence[Result]) -> Plot | None:
     return Plot("reliability", "Reliability of confidence", drawing, caption)
 
 
+def _keypoints(results: Sequence[Result]) -> Plot | None:
+    series = []
+    x = np.array(metrics.ALPHAS)
+    for i, result in enumerate(results):
+        names = [f"PCK@{alpha}_later" for alpha in metrics.ALPHAS]
+        if not all(name in result.mean for name in names):
+            continue
+        y = np.array([result.mean[name].value for name in names])
+        ends = [result.intervals[name] for name in names]
+        low, high = np.array([e.low for e in ends]), np.array([e.high for e in ends])
+        name = result.protocol.model
+        notes = [f"{name}: {100 * b:.1f} % within {a:g}" for a, b in zip(x, y, strict=True)]
+        series.append(Series(name, i, x, y, low, high, notes))
+    if not series:
+        return None
+    across = Axis("threshold, share of the person's size", 0.05, 0.55, [(a, f"{a:g}") for a in x])
+    caption = (
+        "Share of the joints whose position is nearer to the truth than a share of the person's "
+        f"size, without the query frame; mean of joints; {_BAND}."
+    )
+    return Plot("keypoints", "Joints", lines(series, across, shares()), caption)
+
+
 def _speed(results: Sequence[Result]) -> Plot | None:
     measured = [(i, r) for i, r in enumerate(results) if not np.isnan(r.frames_per_second)]
     if not measured:
@@ -257,6 +281,7 @@ _PLOTS: tuple[Callable[[Sequence[Result]], Plot | None], ...] = (
     _gaps,
     _errors,
     _reliability,
+    _keypoints,
     _videos,
     _speed,
     _memory,
