@@ -1,6 +1,6 @@
 """Drawn people in the layout of JHMDB: a stand-in where the real set is not at hand.
 
-    python benchmarks/people.py OUT/drawn-people
+    python benchmarks/joints.py OUT/drawn-people
     tapnet evaluate --dataset OUT/drawn-people --model still,klt,flow --out OUT/runs
 
 Writes 8 videos of 24 frames with 15 joints: figures of textured limbs, as the tests draw them. The
