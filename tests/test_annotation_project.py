@@ -414,7 +414,7 @@ def test_sqlite_waits_for_the_disk(tmp_path: File) -> None:
 def test_a_database_that_cannot_be_used_is_told(tmp_path: File) -> None:
     with pytest.raises(ValueError, match="expected a folder of videos"):
         Project.open(tmp_path / "absent")
-    for url in ("mysql://host/name", "nonsense", "sqlite://"):
+    for url in ("mysql://host/name", "nonsense", "sqlite://", "sqlite:///:memory:"):
         with pytest.raises(ValueError, match=r"expected a URL such as sqlite:////"):
             Project.open(tmp_path, url)
     (tmp_path / "text.sqlite").write_text("no database at all, but some text" * 100)
@@ -422,6 +422,13 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: File) -> None:
         Project.open(tmp_path, f"sqlite:///{tmp_path / 'text.sqlite'}")
     with pytest.raises(ConnectionError, match="the database does not answer"):
         Project.open(tmp_path, f"postgresql+psycopg://nobody@/none?host={tmp_path}")
+
+
+def test_a_folder_may_have_any_name(tmp_path: File) -> None:
+    folder = tmp_path / "100% a?b=c #ü"
+    folder.mkdir()
+    Project.open(folder).close()
+    assert (folder / ".tapnet" / "studio.sqlite").is_file()
 
 
 def test_a_database_of_another_version_is_refused(tmp_path: File) -> None:

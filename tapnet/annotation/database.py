@@ -19,6 +19,7 @@ from typing import Any
 
 try:
     import sqlalchemy as sa
+    from sqlalchemy import URL
     from sqlalchemy import event as hooks
     from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
     from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -114,7 +115,7 @@ class Turns:
 class Database:
     """Connections to the database of a project, shared by the threads of a process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self._engine = _engine(url)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self.name = self._engine.url.render_as_string(hide_password=True)
@@ -171,12 +172,12 @@ class Database:
                 )
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str | URL) -> sa.Engine:
     try:
         made = sa.make_url(url)
         kind = made.get_backend_name()
-        if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and not made.database):
-            raise ArgumentError(f"there is no {kind} here")
+        if kind not in ("sqlite", "postgresql") or made.database in (None, "", ":memory:"):
+            raise ArgumentError("a database in a file or on a PostgreSQL server is needed")
         if kind == "sqlite":
             return _sqlite(made)
         return sa.create_engine(
@@ -194,7 +195,7 @@ def _engine(url: str) -> sa.Engine:
         ) from error
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
+def _sqlite(url: URL) -> sa.Engine:
     home = File(str(url.database)).parent
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds hashes of passwords
     engine = sa.create_engine(

@@ -202,7 +202,7 @@ def _change(
         "content": _text(content),
         "stage": stage,
         "deleted": changes.get("deleted", False),
-        "changed_at": write.now,
+        "changed_at": max(write.now, row.changed_at),  # clocks may differ, and go back
         "changed_by": user.name,
     }
     changed = write.execute(_NEWEST, {"number": track_id, "base": base, **values})
@@ -215,7 +215,7 @@ def _change(
         content=content,
         stage=stage,
         deleted=values["deleted"],
-        changed_at=moment(write.now),
+        changed_at=moment(values["changed_at"]),
         changed_by=user.name,
     )
     if content.path_of() == before.content.path_of():

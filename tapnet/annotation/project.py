@@ -6,7 +6,7 @@ import json
 from pathlib import Path as File
 
 from tapnet.annotation.checking import check_export
-from tapnet.annotation.database import Database
+from tapnet.annotation.database import URL, Database
 from tapnet.annotation.jobs import Jobs
 from tapnet.annotation.part import moment
 from tapnet.annotation.passes import Passes
@@ -43,7 +43,8 @@ class Project(Transfer, Passes, Jobs, People):
         folder = File(folder).resolve()
         if not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder of videos; create it or choose another")
-        return cls(folder, Database(database or f"sqlite:///{folder / HOME / 'studio.sqlite'}"))
+        file = str(folder / HOME / "studio.sqlite")
+        return cls(folder, Database(database or URL.create("sqlite", database=file)))
 
     def close(self) -> None:
         """Ends the connections to the database."""
