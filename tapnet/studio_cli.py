@@ -7,6 +7,7 @@ import logging
 import sys
 import webbrowser
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -92,7 +93,7 @@ def add(
         folder: Folder of the videos.
         database: Where tracks are kept, if not in the folder.
     """
-    with _Opened(folder, database) as project:
+    with _opened(folder, database) as project:
         user = project.add_user(name, _password(), role)
     print(f"added {user.name}, {user.role}")
 
@@ -108,7 +109,7 @@ def password(name: Name, /, folder: Folder = Path(), database: Database = None) 
         folder: Folder of the videos.
         database: Where tracks are kept, if not in the folder.
     """
-    with _Opened(folder, database) as project:
+    with _opened(folder, database) as project:
         project.set_password(_user(project, name).id, _password())
     print(f"{name} has a new password")
 
@@ -124,7 +125,7 @@ def remove(name: Name, /, folder: Folder = Path(), database: Database = None) ->
         folder: Folder of the videos.
         database: Where tracks are kept, if not in the folder.
     """
-    with _Opened(folder, database) as project:
+    with _opened(folder, database) as project:
         project.remove_user(_user(project, name).id)
     print(f"removed {name}")
 
@@ -139,7 +140,7 @@ def accounts(folder: Folder = Path(), database: Database = None) -> None:
         folder: Folder of the videos.
         database: Where tracks are kept, if not in the folder.
     """
-    with _Opened(folder, database) as project:
+    with _opened(folder, database) as project:
         for user in project.users():
             print(f"{user.name:<24}{user.role}")
 
@@ -152,21 +153,12 @@ STUDIO_USER: dict[str, Callable[..., None]] = {
 }
 
 
-class _Opened:
-    """A project that is closed when the block ends."""
+def _opened(folder: Path, database: str | None) -> closing[Project]:
+    from tapnet.annotation.project import Project
 
-    def __init__(self, folder: Path, database: str | None) -> None:
-        from tapnet.annotation.project import Project
-
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: expected the folder of the videos; give it with --folder")
-        self._project = Project.open(folder, database)
-
-    def __enter__(self) -> Project:
-        return self._project
-
-    def __exit__(self, *_: object) -> None:
-        self._project.close()
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of the videos; give it with --folder")
+    return closing(Project.open(folder, database))
 
 
 def _folder_and_video(path: Path) -> tuple[Path, Path | None]:
@@ -178,7 +170,7 @@ def _folder_and_video(path: Path) -> tuple[Path, Path | None]:
 
 
 def _check_accounts(folder: Path, database: str | None) -> None:
-    with _Opened(folder, database) as project:
+    with _opened(folder, database) as project:
         if not project.users():
             raise ValueError(
                 "expected accounts, since others can reach this address, but there are none; "

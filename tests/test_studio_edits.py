@@ -1,12 +1,14 @@
 """Tracks over HTTP: saved, versioned, told of; and what is wrong is one clear sentence."""
 
 import base64
+import errno
 import json
 
 import numpy as np
 import pytest
 from studio_app import FRAMES, add_video, content, make_video, running
 
+from tapnet.annotation import edits
 from tapnet.annotation.content import Path
 from tapnet.tracks import Tracks
 
@@ -227,18 +229,26 @@ def test_a_body_that_is_too_long_is_refused(client) -> None:
     assert post(client, parts()).status_code == 413
 
 
-def test_a_full_disk_is_told_and_nothing_is_saved(client, monkeypatch) -> None:
-    from tapnet.annotation import edits
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "disk"),
+        (OSError(errno.EBUSY, "the database is locked", "studio.sqlite"), 503, "locked"),
+        (ConnectionError("the database does not answer"), 503, "does not answer"),
+        (PermissionError("expected a reviewer"), 403, "reviewer"),
+        (PermissionError(errno.EACCES, "Permission denied", "/secret"), 500, "PermissionError"),
+    ],
+)
+def test_what_cannot_be_saved_is_told(client, monkeypatch, error, status, told) -> None:
+    def fail(*_: object) -> None:
+        raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "create", full)
+        patch.setattr(edits, "create", fail)
         body = {"edit_id": "a", "contents": [content((0, 1, 1))]}
         answer = client.post("/api/videos/1/tracks", json=body)
-    assert answer.status_code == 507
-    assert "disk" in answer.json()["detail"]
+    assert answer.status_code == status
+    assert told in answer.json()["detail"]
     assert client.get("/api/videos/1/tracks").json() == []
     create(client, content((0, 1, 1)), edit_id="a")
 

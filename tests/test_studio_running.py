@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,8 @@ from studio_app import content, make_video
 from studio_server import Server, wait_until
 
 from tapnet import video
+from tapnet.annotation.content import Path as Line
+from tapnet.annotation.project import Project
 from tapnet.tracks import Tracks
 
 WAIT = 120  # seconds for a worker, which imports torch: many in a machine that is busy
@@ -125,6 +128,25 @@ def test_others_see_a_change_within_a_second(server, client) -> None:
         assert seen - before < 1
         wait_until(lambda: any(track["id"] in p["tracks"] for p in listener.of("path")), WAIT)
         wait_until(lambda: any(j["state"] == "done" for j in listener.of("job")), WAIT)
+
+
+def test_every_kind_of_event_goes_through(tmp_path) -> None:
+    make_video(tmp_path / "clip.mp4")
+    with (
+        Server(tmp_path, "--workers", "0") as server,
+        server.client() as client,
+        closing(Project.open(tmp_path)) as project,
+        Listener(server) as listener,
+    ):
+        (track,) = create(client, content((0, 1, 1)))
+        path = Line(0, np.ones((20, 2), np.float32), np.ones(20, bool), np.ones(20, np.float32))
+        project.write_paths(1, [(track["id"], 1, path, True)])
+        maria = project.add_user("maria", "correct horse", "annotator")
+        client.post("/api/videos/1/tasks", json={"user": maria.id, "stage": "annotate"})
+        client.delete("/api/videos/1")
+        kinds = {"hello", "track", "path", "job", "task", "video"}
+        wait_until(lambda: kinds <= {kind for kind, *_ in listener.events})
+        assert all(data["video"] == 1 for kind, data, _ in listener.events if kind != "hello")
 
 
 def test_who_comes_back_hears_what_was_missed(server, client) -> None:

@@ -15,6 +15,7 @@ from tapnet.annotation.records import Conflict
 from tapnet.faults import is_told_to_users
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_AWAY = (None, errno.EBUSY, errno.EROFS, errno.EIO)  # None: made by the project, with a sentence
 _log = logging.getLogger(__name__)
 
 
@@ -25,7 +26,6 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Conflict, _conflict)
     app.add_exception_handler(ValueError, _told(422))
     app.add_exception_handler(KeyError, _told(404))
-    app.add_exception_handler(PermissionError, _told(403))
     app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _fault)
 
@@ -68,8 +68,10 @@ def _told(status: int) -> Any:
 def _system(request: Request, error: Any) -> JSONResponse:
     if error.errno in _FULL:
         return refusal(507, "the disk of the server is full: nothing was saved; free some space")
-    if error.errno is None and is_told_to_users(error):
-        return refusal(503, str(error))
+    if isinstance(error, PermissionError) and error.errno is None:
+        return refusal(403, str(error))
+    if error.errno in _AWAY:
+        return refusal(503, error.strerror or str(error))
     return _fault(request, error)
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tapnet.annotation.project import Project
 from tapnet.annotation.records import Event
@@ -30,20 +30,37 @@ MOST_LISTENERS = 500
 _log = logging.getLogger(__name__)
 
 
+class _News(NamedTuple):
+    """An event, written once for all who listen."""
+
+    id: int
+    video_id: int
+    text: str
+
+
 @dataclass(eq=False)
 class _Listener:
     video_id: int | None  # None: of all videos
-    waiting: asyncio.Queue[Event | None] = field(
-        default_factory=lambda: asyncio.Queue(MOST_WAITING)
-    )
+    waiting: list[_News] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
 
-    def tell(self, event: Event | None) -> bool:
-        """False when it is too far behind."""
-        try:
-            self.waiting.put_nowait(event)
-        except asyncio.QueueFull:
-            return False
-        return True
+    def tell(self, news: list[_News]) -> None:
+        """Ends it when it is too far behind: the browser comes back with the last id it saw."""
+        self.waiting += [one for one in news if self.video_id in (None, one.video_id)]
+        if len(self.waiting) > MOST_WAITING:
+            self.end()
+        if self.waiting:
+            self.told.set()
+
+    def end(self) -> None:
+        self.waiting, self.ended = [], True
+        self.told.set()
+
+    def taken(self) -> list[_News]:
+        news, self.waiting = self.waiting, []
+        self.told.clear()
+        return news
 
 
 class Hub:
@@ -95,21 +112,19 @@ class Hub:
         last = newest if reload else last
         yield "retry: 500\n" + _message(last, "hello", {"newest": newest, "reload": reload})
         while missed := await asyncio.to_thread(self._project.events, last, listener.video_id):
-            for event in missed:
-                yield _told_as(event)
+            yield "".join(map(_told_as, missed))
             last = missed[-1].id
         end = time.monotonic() + LIFE_SECONDS
-        while not self._closed and time.monotonic() < end:
+        while not (self._closed or listener.ended) and time.monotonic() < end:
             try:
-                news = await asyncio.wait_for(listener.waiting.get(), QUIET_SECONDS)
+                await asyncio.wait_for(listener.told.wait(), QUIET_SECONDS)
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
-            if news is None:
-                return
-            if news.id > last:
-                last = news.id
-                yield _told_as(news)
+            news = [one for one in listener.taken() if one.id > last]
+            if news:
+                last = news[-1].id
+                yield "".join(one.text for one in news)
 
     def _poll(self) -> None:
         while not self._closed:
@@ -127,22 +142,13 @@ class Hub:
                     self._loop.call_soon_threadsafe(self._deliver, events)
 
     def _deliver(self, events: list[Event]) -> None:
-        for listener in list(self._listeners):
-            for event in events:
-                if listener.video_id in (None, event.video_id) and not listener.tell(event):
-                    self._drop(listener)
-                    break
-
-    def _drop(self, listener: _Listener) -> None:
-        """Ends a stream that is too slow; the browser comes back with the last id it saw."""
-        self._listeners.discard(listener)
-        while not listener.waiting.empty():
-            listener.waiting.get_nowait()
-        listener.tell(None)
+        news = [_News(event.id, event.video_id, _told_as(event)) for event in events]
+        for listener in self._listeners:
+            listener.tell(news)
 
     def _dismiss(self) -> None:
-        for listener in list(self._listeners):
-            self._drop(listener)
+        for listener in self._listeners:
+            listener.end()
 
 
 def _told_as(event: Event) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 CACHE_BYTES = 256 << 20  # of encoded frames, all videos together
@@ -140,6 +143,7 @@ class FrameServer:
         return self._decoders[name]
 
     def _forget(self, lost: Decoder) -> None:
+        _log.warning("a process that decodes a video ended; it is started again")
         for name in [n for n, decoder in self._decoders.items() if decoder is lost]:
             del self._decoders[name]
         lost.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from tapnet.annotation.project import Project
 from tapnet.studio.app import create_app
 from tapnet.studio.context import Studio
 from tapnet.studio.options import LOOPBACK, Options
@@ -32,9 +33,9 @@ def serve(
     """Serves until Ctrl-C or SIGTERM; `ready` is called with the address, once it answers.
 
     Videos of the folder (only the one of `only`, where given) are added while it serves. Raises
-    OSError when the port is taken, ValueError when people could come in whom nobody asks for a
-    password.
+    ValueError when the port is taken, and what `Project.open` raises.
     """
+    Project.open(options.folder, options.database).close()  # says now what is wrong with it
     with _listen(host, port) as listener:
         app = create_app(options)
         server = _Server(
