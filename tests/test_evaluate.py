@@ -552,3 +552,44 @@ def test_what_is_kept_of_a_video_lets_a_thousand_fit(dataset: Callable[..., Path
     assert row.points == 1250
     kept = [*row.by_point.values(), *row.curves.values()]
     assert sum(array.nbytes for array in kept) < 200e3  # of a thousand videos 200 MB
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+def test_memory_does_not_grow_with_the_number_of_videos(tmp_path: Path) -> None:
+    """250 frames and 26 points a clip, as Kinetics; benchmarks/evaluator.py has 1,000 of its size.
+
+    The system counts what a process holds that starts another as that one's: a small one between.
+    """
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    image = cv2.imencode(".jpg", frame)[1].tobytes()
+    assert len(image) > 4096  # smaller ones are not left in their file
+    code = (
+        "import resource, sys; from test_evaluate import Tracker; from tapnet.evaluate import *; "
+        "evaluate(sys.argv[1], Tracker(), resolution=(64, 64), out=sys.argv[1] + '.runs'); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    between = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], timeout=250))"
+    peaks = []
+    for count in (5, 65):
+        clips = [
+            {
+                "video": [bytes(bytearray(image)) for _ in range(250)],  # each stored by itself
+                "points": np.full((26, 250, 2), 0.5),
+                "occluded": np.zeros((26, 250), bool),
+            }
+            for _ in range(count)
+        ]
+        path = tmp_path / f"{count}.pkl"
+        path.write_bytes(pickle.dumps(clips))
+        run = subprocess.run(
+            [sys.executable, "-c", between, sys.executable, "-c", code, str(path)],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=280,
+        )
+        peaks.append(int(run.stdout) * 1024)
+    assert peaks[1] < 500e6
+    assert peaks[1] - peaks[0] < 30e6  # for 940 videos more: 0.5 GB
