@@ -21,7 +21,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--no-first-run",
 ]
-PATIENCE = 20.0  # seconds for anything that the page waits for
+PATIENCE = 60.0  # seconds for anything that the page waits for, on a machine that is busy
 PASSWORD = "correct horse battery"
 
 

@@ -15,7 +15,7 @@ import tapnet
 from tapnet.annotation.project import Project
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 DEMO = Path(tapnet.__file__).parent / "demo_clip" / "bigbuckbunny.mp4"
 
 

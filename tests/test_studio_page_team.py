@@ -1,0 +1,229 @@
+"""The studio's page in a real browser, for a team: two annotators, a reviewer, conflicts."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import numpy as np
+import pytest
+from studio_page import PASSWORD, Person, browser, square_at, write_square
+from studio_server import Server
+
+import tapnet
+from tapnet.annotation.project import Project
+from tapnet.data.tapvid import examples
+from tapnet.evaluate import evaluate
+
+__all__ = ["browser"]
+pytestmark = pytest.mark.timeout(240)
+PEOPLE = {"ada": "admin", "ben": "annotator", "cleo": "annotator", "dora": "reviewer"}
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory) -> Iterator[Server]:
+    """A studio that others can reach, with an account for each of PEOPLE; video 1 and 2."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name in ("a.mp4", "b.mp4"):
+        write_square(folder / name)
+    with closing(Project.open(folder)) as project:
+        for name, role in PEOPLE.items():
+            project.add_user(name, PASSWORD, role)
+    with Server(folder, "--workers", "1", "--host", "0.0.0.0") as server:
+        server.address = f"http://127.0.0.1:{server.port}"
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sessions(team, browser) -> dict[str, Any]:
+    """The cookies of each of PEOPLE, logged in."""
+    found = {}
+    for name in PEOPLE:
+        with Person(browser, team.address) as person:
+            person.log_in(name)
+            found[name] = person.context.storage_state()
+    return found
+
+
+@pytest.fixture
+def people(team, browser, sessions) -> Iterator[dict[str, Person]]:
+    """All of PEOPLE, at the list of videos."""
+    with ExitStack() as stack:
+        found = {}
+        for name, state in sessions.items():
+            person = Person(browser, team.address, storage_state=state)
+            found[name] = stack.enter_context(person)
+            person.visit()
+        yield found
+
+
+def give_task(lead: Person, who: str, stage: str) -> None:
+    lead.visit()
+    card = lead.page.locator(".card").first
+    card.hover()
+    card.get_by_role("button", name="More for").click()
+    lead.page.get_by_role("menuitem", name="Team and tasks").click()
+    lead.page.get_by_label("Person").select_option(who)
+    lead.page.get_by_label("Pass").select_option(stage)
+    lead.page.get_by_role("button", name="Give the task").click()
+    row = lead.page.locator("dialog tr", has_text=who).filter(has_text=stage.capitalize())
+    row.wait_for()
+    lead.press("Escape")
+
+
+def open_task(person: Person) -> None:
+    person.visit("tasks")
+    person.page.get_by_role("link", name="Open").first.click()
+    person.ready()
+    person.prefer("linear")
+
+
+def submit(person: Person) -> None:
+    person.visit("tasks")
+    person.page.get_by_role("button", name="Submit").click()
+    person.page.get_by_text("Nothing to do").wait_for()
+
+
+def test_two_annotators_and_a_reviewer_make_a_benchmark(people, tmp_path) -> None:
+    ada, ben, cleo, dora = people.values()
+    give_task(ada, "ben", "annotate")
+
+    open_task(ben)
+    ben.click(*square_at(0))
+    ben.press("c")  # clicks correct the chosen point
+    ben.go(20)
+    x, y = square_at(20)
+    ben.click(x + 6, y)  # not where the square is
+    ben.saved()
+    ben.followed()
+    ben.go(10)
+    ben.press("x")
+    ben.go(12)
+    ben.press("x")  # seen again
+    ben.saved()
+    ben.followed()
+    submit(ben)
+
+    give_task(ada, "cleo", "refine")
+    open_task(cleo)
+    cleo.press("1")
+    cleo.go(20)
+    cleo.drag((x + 6, y), (x, y))
+    cleo.saved()
+    cleo.followed()
+    cleo.press("h")
+    newest = cleo.page.get_by_role("dialog").get_by_role("listitem").first
+    assert "cleo · refining" in newest.inner_text()
+    assert "moved by" in newest.inner_text()
+    cleo.press("Escape")
+    submit(cleo)
+
+    dora.visit("video/1/compare")
+    dora.page.locator(".compare-table tbody tr").wait_for()
+    row = dora.page.locator(".compare-table tbody tr").inner_text().split("\t")
+    assert 4 < float(row[2]) < 8  # pixels between the passes at most
+    dora.page.get_by_role("button", name="Agree").click()
+    dora.page.get_by_text("all agreed").wait_for()
+
+    dora.open_video(1)
+    dora.press("d")
+    with dora.page.expect_download() as download:
+        dora.page.get_by_role("menuitem", name="TAP-Vid").click()
+    exported = tmp_path / "square.pkl"
+    shutil.copy(download.value.path(), exported)
+    (example,) = examples(exported)
+    truth = np.array([square_at(frame) for frame in range(21)])
+    assert np.abs(np.asarray(example.target_points)[0, :21] - truth).max() < 1
+    occluded = np.asarray(example.occluded)[0, :21]
+    assert occluded.nonzero()[0].tolist() == [10, 11]
+    (scores,) = evaluate(exported, tapnet.load("klt")).rows
+    assert scores.scores["average_pts_within_thresh"] > 0.8  # the square is easy to follow
+
+
+def test_a_task_that_is_sent_back_says_why(people) -> None:
+    ada, ben, _, dora = people.values()
+    give_task(ada, "ben", "annotate")
+    submit(ben)
+    dora.visit()
+    dora.page.locator(".card").first.hover()
+    dora.page.locator(".card").first.get_by_role("button", name="More for").click()
+    dora.page.get_by_role("menuitem", name="Team and tasks").click()
+    row = dora.page.locator("dialog tr", has_text="ben").first
+    row.get_by_role("button", name="Send back…").click()
+    dora.page.get_by_label("Note").fill("Frame 12 is off")
+    dora.page.get_by_role("button", name="Send back", exact=True).click()
+    ben.page.get_by_text("Sent back: Frame 12 is off").wait_for()  # without a reload
+
+
+def test_two_editors_of_one_track_see_each_other_and_lose_nothing(people) -> None:
+    _, ben, cleo, _ = people.values()
+    for person in (ben, cleo):
+        person.open_video(2)
+        person.prefer("linear")
+    ben.click(*square_at(0))
+    ben.saved()
+    cleo.until("studio.editor.tracks.list.length === 1", 5)  # told by the server
+    for person in (ben, cleo):
+        person.press("1", "c")
+
+    def at_once(frame_of_ben: int, frame_of_cleo: int, further: float) -> None:
+        """Ben is saved first; Cleo, who has not heard of it, clicks another frame or place."""
+        for person, frame, shift in ((ben, frame_of_ben, 0.0), (cleo, frame_of_cleo, further)):
+            person.go(frame)
+            if person is cleo:
+                hold(cleo)
+            x, y = square_at(frame)
+            if person is cleo:
+                person.click(x + shift, y)
+            else:
+                hold(cleo)
+                person.click(x, y)
+                person.saved()
+        release(cleo)
+
+    at_once(5, 10, 0)
+    cleo.page.get_by_text("ben changed Point 1 too. Both changes are kept.").wait_for()
+    cleo.saved()
+    assert set(cleo.clicks()) == {0, 5, 10}
+    ben.until("studio.editor.tracks.list[0].content.clicks.length === 3")
+
+    at_once(15, 15, 5)
+    dialog = cleo.page.get_by_role("dialog", name="Point 1 was changed twice")
+    dialog.wait_for()
+    assert "Saved" not in cleo.page.inner_text(".save-state")
+    cleo.page.get_by_role("button", name="Keep mine").click()
+    cleo.saved()
+    mine = cleo.clicks()[15]
+    assert mine[0] == pytest.approx(square_at(15)[0] + 5, abs=1)
+    ben.until(f"studio.editor.tracks.list[0].content.clicks.at(-1).x === {mine[0]}")
+
+    at_once(20, 20, 5)
+    dialog.wait_for()
+    cleo.page.get_by_role("button", name="Keep ben").click()
+    cleo.saved()
+    assert cleo.clicks()[20][0] == pytest.approx(square_at(20)[0], abs=1)
+
+
+def hold(person: Person) -> None:
+    """Edits stay on the way, and news stay away, as on a slow line."""
+    person.page.route("**/api/tracks/*", lambda route: None)  # neither sent nor refused
+
+
+def release(person: Person) -> None:
+    person.page.unroute("**/api/tracks/*")
+
+
+def test_only_an_admin_sees_the_accounts(people) -> None:
+    ada, ben, _, _ = people.values()
+    ada.visit("people")
+    ada.page.get_by_role("button", name="Add a person").click()
+    dialog = ada.page.get_by_role("dialog", name="Add a person")
+    dialog.get_by_label("Name").fill("eve")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Add").click()
+    ada.page.get_by_role("cell", name="eve", exact=True).wait_for()
+    ada.page.get_by_role("button", name="Remove eve").click()
+    ada.page.get_by_role("button", name="Remove", exact=True).click()
+    ada.page.get_by_role("cell", name="eve", exact=True).wait_for(state="detached")
+    ben.visit()
+    assert ben.page.get_by_role("link", name="People").count() == 0
