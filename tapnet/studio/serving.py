@@ -15,12 +15,16 @@ from typing import Any
 import uvicorn
 
 from tapnet.annotation.project import Project
+from tapnet.progress import Progress
 from tapnet.studio.app import create_app
 from tapnet.studio.context import Studio
 from tapnet.studio.options import LOOPBACK, Options
 from tapnet.studio.probing import SUFFIXES
 
+TELL_SECONDS = 5  # until the address is told while videos are still being added
 CLOSE_SECONDS = 2  # for answers that are under way when the server stops
+
+_log = logging.getLogger("tapnet.studio")
 
 
 def serve(
@@ -102,20 +106,38 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _begin(studio: Studio, only: Path | None, address: str, ready: Callable[[str], None]) -> None:
+    """Adds the videos in the background; tells the address when they are there, or soon."""
+    told = threading.Lock()
+
+    def tell(opened: str = "") -> None:
+        if told.acquire(blocking=False):
+            ready(f"{address}/{opened}")
+
     def work() -> None:
-        first = None
-        for path in [only] if only else _videos(studio.options.folder):
-            try:
-                first = studio.project.add_video(path).id
-                studio.changed()
-            except (ValueError, OSError) as error:
-                logging.getLogger("tapnet.studio").warning("left out: %s", error)
-        ready(f"{address}/#video={first}" if only and first else f"{address}/")
-        for video in studio.project.videos():
+        soon = threading.Timer(TELL_SECONDS, tell)
+        soon.daemon = True
+        soon.start()
+        added = _add(studio, [only] if only else list(_videos(studio.options.folder)))
+        tell(f"#video={added[0]}" if only and added else "")
+        for video in studio.project.videos():  # what a kill left undone
             studio.project.enqueue("assist", video.id, {}, studio.local_user)
         studio.changed()
 
     threading.Thread(target=work, name="videos", daemon=True).start()
+
+
+def _add(studio: Studio, paths: list[Path]) -> list[int]:
+    """Numbers of the videos; files that are none are left out."""
+    added = []
+    with Progress("looking at the videos of the folder", "videos") as progress:
+        for done, path in enumerate(paths, start=1):
+            try:
+                added.append(studio.project.add_video(path).id)
+                studio.changed()
+            except (ValueError, OSError) as error:
+                _log.warning("left out: %s", error)
+            progress(done, len(paths))
+    return added
 
 
 def _videos(folder: Path) -> Iterator[Path]:
