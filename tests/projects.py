@@ -22,7 +22,7 @@ def database(request: pytest.FixtureRequest) -> str | None:
         return None
     from postgres import new_database
 
-    return new_database()
+    return new_database(durable=False)
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 
 import pytest
 
+from tapnet.annotation import jobs
 from tapnet.annotation.jobs import TRIES
 from tapnet.annotation.project import Project
 from tapnet.annotation.records import User, Video
@@ -87,7 +87,7 @@ def test_a_worker_may_take_one_kind_or_one_video_only(project: Project) -> None:
 
 def test_each_job_is_claimed_by_one_worker(project: Project, database: str | None) -> None:
     video, other, user = two_videos(project)
-    jobs = {
+    queued = {
         project.enqueue("assist", v.id, {"tracks": [n]}, user).id
         for n in range(15)
         for v in (video, other)
@@ -105,8 +105,8 @@ def test_each_job_is_claimed_by_one_worker(project: Project, database: str | Non
         list(pool.map(work, range(len(workers))))
     for worker in workers:
         worker.close()
-    assert sorted(taken) == sorted(jobs)
-    assert {project.job(number).state for number in jobs} == {"done"}
+    assert sorted(taken) == sorted(queued)
+    assert {project.job(number).state for number in queued} == {"done"}
 
 
 def test_a_cancelled_job_stops_its_worker(project: Project) -> None:
@@ -165,13 +165,16 @@ def test_a_worker_that_stops_gives_its_job_back(project: Project) -> None:
     assert [found.state for found in project.jobs()] == ["queued", "cancelled"]
 
 
-def test_progress_that_comes_often_is_not_all_written(project: Project) -> None:
+@pytest.mark.parametrize(("seconds", "written"), [(3600, 2), (0, 11)])
+def test_progress_that_comes_often_is_not_all_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch, seconds: float, written: int
+) -> None:
+    monkeypatch.setattr(jobs, "TELL_SECONDS", seconds)
     video, _, user = two_videos(project)
     job = project.enqueue("assist", video.id, {}, user)
     project.claim("w")
     before = project.newest_event()
-    for n, total in zip(range(100), repeat(100)):
-        assert project.progress(job.id, "w", n, total)
-    assert project.progress(job.id, "w", 100, 100)
-    assert project.job(job.id).done == 100
-    assert len(project.events(before)) < 50
+    for n in range(11):
+        assert project.progress(job.id, "w", n, 10)
+    assert project.job(job.id).done == 10
+    assert len(project.events(before)) == written  # the first, which tells the total, and the last
