@@ -95,7 +95,7 @@ class Person:
         self.until("studio.editor.outbox.entries.length === 0")
         assert self.page.inner_text(".save-state") == "Saved"
 
-    def followed(self, seconds: float = PATIENCE) -> None:
+    def followed(self, seconds: float = 2 * PATIENCE) -> None:
         """Every point has a whole path of its newest version."""
         self.until(
             "studio.editor.tracks.list.length > 0 && studio.editor.tracks.list.every("

@@ -16,7 +16,7 @@ from tapnet.data.tapvid import examples
 from tapnet.evaluate import evaluate
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 PEOPLE = {"ada": "admin", "ben": "annotator", "cleo": "annotator", "dora": "reviewer"}
 
 
