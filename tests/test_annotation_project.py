@@ -285,6 +285,46 @@ def test_what_no_edit_can_be_is_refused(project: Project) -> None:
     assert project.tracks(video.id) == [track]
 
 
+def test_a_random_walk_of_edits_leaves_what_plain_lists_would(project: Project) -> None:
+    random = np.random.default_rng(3)
+    video, user = project.add_video("clip.mp4"), project.local_user()
+    kinds = ("click", "delete", "restore", "agree", "stale")
+    past: dict[int, list[tuple[Content, str, bool]]] = {}  # content, stage, deleted
+    for n in range(12):
+        (track,) = project.create_tracks(video.id, user, [clicked(n)], f"new-{n}")
+        past[track.id] = [(clicked(n), "annotate", False)]
+    for n in range(120):
+        number = int(random.choice(list(past)))
+        kind = str(random.choice(kinds))
+        content, stage, deleted = past[number][-1]
+        version = len(past[number])
+        if kind == "stale":
+            if version > 1:
+                with pytest.raises(Conflict):
+                    project.change_track(number, version - 1, clicked(1), user, f"e-{n}")
+        elif deleted and kind not in ("restore", "delete"):
+            with pytest.raises(ValueError, match="is deleted"):
+                project.change_track(number, version, clicked(1), user, f"e-{n}")
+        elif kind == "delete":
+            project.delete_track(number, version, user, f"e-{n}")
+            past[number].append((content, "refine" if stage == "agreed" else stage, True))
+        elif kind == "agree":
+            project.agree(number, version, user, f"e-{n}")
+            past[number].append((content, "agreed", False))
+        else:
+            content = clicked(*sorted({int(f) for f in random.integers(0, FRAMES, 3)}))
+            project.change_track(number, version, content, user, f"e-{n}", kind=kind)
+            past[number].append((content, "refine" if stage == "agreed" else stage, False))
+    for track in project.tracks(video.id, deleted=True):
+        assert (track.content, track.stage, track.deleted) == past[track.id][-1]
+        edits = project.history(track.id)
+        assert [edit.version for edit in edits] == list(range(1, track.version + 1))
+        found = [(edit.content, edit.stage) for edit in edits]
+        assert found == [(content, stage) for content, stage, _ in past[track.id]]
+    edits_told = [event for event in project.events(0, limit=10_000) if event.kind == "track"]
+    assert len(edits_told) == sum(map(len, past.values()))
+
+
 # --------------------------------------------------------------------------- paths
 
 

@@ -235,6 +235,23 @@ def test_what_was_acknowledged_is_there_after_a_kill(
         assert _integrity(project) == "ok"
 
 
+def test_a_lost_connection_is_made_again(project: Project, database: str | None) -> None:
+    if database is None:
+        pytest.skip("of PostgreSQL alone")
+    import psycopg
+    import sqlalchemy
+
+    video = project.add_video("clip.mp4")
+    url = sqlalchemy.make_url(database)
+    with psycopg.connect(f"host={url.query['host']} user=postgres", autocommit=True) as admin:
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [url.database],
+        ).fetchall()
+    assert ended
+    assert project.create_tracks(video.id, project.local_user(), [clicked(1)], "e1")
+
+
 def _integrity(project: Project) -> str:
     with project._database.reading() as read:
         return str(read.exec_driver_sql("PRAGMA integrity_check").scalar())

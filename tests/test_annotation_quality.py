@@ -95,6 +95,13 @@ def test_time_between_edits_counts_up_to_a_pause() -> None:
     ]
 
 
+def test_what_was_imported_cost_nothing() -> None:
+    came, corrected = clicked(f0=1), clicked(f0=1, f5=2)
+    work = [Work(1, 1, "ada", 0.0, came, by_hand=False), Work(1, 1, "ada", 9.0, corrected)]
+    found = quality.effort(work)
+    assert (found["clicks"], found["seconds"]) == ({1: 1}, {1: 0})
+
+
 # --------------------------------------------------------------------------- passes
 
 

@@ -109,9 +109,16 @@ class Passes(Part):
             if video_id is not None:
                 living = living.where(tracks.c.video_id == video_id)
             rows = sa.select(edits, tracks.c.video_id).join(tracks).order_by(edits.c.time)
-            rows = rows.where(edits.c.track_id.in_(living), edits.c.kind != "import")
+            rows = rows.where(edits.c.track_id.in_(living))
             work = [
-                quality.Work(row.track_id, row.video_id, row.by, row.time, content_of(row.content))
+                quality.Work(
+                    row.track_id,
+                    row.video_id,
+                    row.by,
+                    row.time,
+                    content_of(row.content),
+                    by_hand=row.kind != "import",
+                )
                 for row in read.execute(rows.order_by(edits.c.id))
             ]
             ids = sa.select(videos.c.id).where(videos.c.removed == sa.false())

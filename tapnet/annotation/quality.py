@@ -40,6 +40,7 @@ class Work:
     user: str
     time: float  # seconds
     content: Content
+    by_hand: bool = True  # False: imported, which costs nothing
 
 
 def straight(content: Content) -> Path:
@@ -122,9 +123,11 @@ def effort(work: Iterable[Work]) -> dict[str, Any]:
     seconds: dict[tuple[str, int], float] = defaultdict(float)
     for edit in work:
         key = edit.user, edit.track_id
-        now = set(edit.content.clicks)
-        clicks[key] += len(now - before[edit.track_id])
+        then, now = before[edit.track_id], set(edit.content.clicks)
         before[edit.track_id] = now
+        if not edit.by_hand:
+            continue
+        clicks[key] += len(now - then)
         gap = edit.time - last.get((edit.user, edit.video_id), edit.time)
         seconds[key] += min(max(gap, 0.0), PAUSE)
         last[edit.user, edit.video_id] = edit.time
