@@ -3,9 +3,9 @@
     python benchmarks/studio_load.py [--seconds 60] [--database postgres] [--kills 30]
 
 Each of 20 annotators makes 2 edits a second and listens to what the others do. An edit adds a click
-to a track: every fifth to one that all share, where others are often faster (the answer is 409 with
-both changes merged, which is sent again), the others to one of their own. A request that gets no
-answer, because the server was killed with kill -9, is sent again with the same edit_id.
+to a track: every fifth to one that four of them share, where another is often faster (the answer is
+409 with both changes merged, which is sent again), the others to one of their own. A request that
+gets no answer, because the server was killed with kill -9, is sent again with the same edit_id.
 
 At the end every click that was acknowledged must be in its track, and no edit may have happened
 twice. The exit code is 1 when an edit is lost or doubled, when a request failed, or (without kills)
@@ -36,6 +36,7 @@ from studio_server import Server
 
 LIMIT_MS = 100
 SHARED_EVERY = 5  # edits
+SHARED_BY = 4  # annotators
 PATIENCE_SECONDS = 60  # for a server that was killed
 NO_ANSWER = (OSError, http.client.HTTPException)
 
@@ -178,9 +179,12 @@ def load(folder: Path, args: argparse.Namespace, options: list[str]) -> bool:
             video = client.get("/api/videos").json()[0]["id"]
             token = client.headers["x-csrf"]
         annotators = [Annotator(n, server.port, token) for n in range(args.annotators)]
-        shared, over = annotators[0].create(video), threading.Event()
-        begin = time.monotonic() + 0.5
-        plan = [(a.work, (video, shared, edits, 1 / args.rate, begin)) for a in annotators]
+        shared = [annotator.create(video) for annotator in annotators[::SHARED_BY]]
+        over, begin, pause = threading.Event(), time.monotonic() + 0.5, 1 / args.rate
+        plan = [
+            (a.work, (video, shared[a.number // SHARED_BY], edits, pause, begin))
+            for a in annotators
+        ]
         plan += [(a.listen, (video, over)) for a in annotators if not args.deaf]
         threads = [threading.Thread(target=f, args=given, daemon=True) for f, given in plan]
         for thread in threads:

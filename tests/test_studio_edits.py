@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from studio_app import FRAMES, add_video, content, make_video, running
+from studio_server import wait_until
 
 from tapnet.annotation import edits
 from tapnet.annotation.content import Path
@@ -44,7 +45,7 @@ def test_a_click_becomes_a_track_and_its_path_is_queued(client) -> None:
     assert track["content"]["clicks"] == [{"frame": 3, "x": 10.5, "y": 20.25}]
     assert client.get("/api/videos/1/tracks").json() == [track]
     assert client.get(f"/api/tracks/{track['id']}").json() == track
-    (job,) = client.get("/api/videos/1/jobs").json()
+    (job,) = wait_until(lambda: client.get("/api/videos/1/jobs").json())
     assert (job["kind"], job["settings"], job["state"]) == ("assist", {"tracks": [1]}, "queued")
 
 

@@ -164,9 +164,12 @@ def test_who_comes_back_hears_what_was_missed(server, client) -> None:
 
 def test_an_unknown_model_is_told(client) -> None:
     (track,) = create(client, {**content((0, 1, 1)), "assist": "tracker", "model": "/etc/passwd"})
-    jobs = client.get("/api/videos/1/jobs").json()
-    job = next(job for job in jobs if track["id"] in job["settings"].get("tracks", []))
-    job = ended(client, job)
+
+    def jobs() -> list[dict]:
+        asked = client.get("/api/videos/1/jobs").json()
+        return [job for job in asked if track["id"] in job["settings"].get("tracks", [])]
+
+    job = ended(client, wait_until(jobs)[0])
     assert job["state"] == "failed"
     assert "taplite" in job["message"]
     gone = f"/api/tracks/{track['id']}?base_version=1&edit_id=gone"

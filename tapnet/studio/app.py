@@ -20,6 +20,7 @@ from tapnet.studio import access, edits, jobs, tasks, videos
 from tapnet.studio.context import Studio, secret_of
 from tapnet.studio.errors import answer_errors
 from tapnet.studio.events import Hub
+from tapnet.studio.filling import Filling
 from tapnet.studio.frames import FrameServer
 from tapnet.studio.guard import Guard
 from tapnet.studio.options import LOOPBACK, MAX_BODY, MAX_CHUNK, Options
@@ -66,6 +67,7 @@ def _running(options: Options):  # type: ignore[no-untyped-def]
         studio.frames.start()
         studio.hub.start(asyncio.get_running_loop())
         studio.workers.start()
+        studio.filling.start()
         try:
             yield
         finally:
@@ -77,16 +79,23 @@ def _running(options: Options):  # type: ignore[no-untyped-def]
 
 def _studio(options: Options) -> Studio:
     project = Project.open(options.folder, options.database)
+    hub, workers = Hub(project), Workers(options, project)
+
+    def queued() -> None:
+        hub.wake()
+        workers.wake()
+
     return Studio(
-        options,
-        project,
-        FrameServer(),
-        Uploads(options.folder, options.max_upload),
-        Hub(project),
-        Workers(options, project),
-        secret_of(options.folder),
-        project.local_user(),
-        access.Failures(),
+        options=options,
+        project=project,
+        frames=FrameServer(),
+        uploads=Uploads(options.folder, options.max_upload),
+        hub=hub,
+        workers=workers,
+        filling=Filling(project, queued),
+        secret=secret_of(options.folder),
+        local_user=project.local_user(),
+        failures=access.Failures(),
     )
 
 

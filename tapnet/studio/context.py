@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 
 from tapnet.annotation.project import Project
 from tapnet.studio.events import Hub
+from tapnet.studio.filling import Filling
 from tapnet.studio.frames import FrameServer
 from tapnet.studio.options import PRIVATE, Options
 from tapnet.studio.uploads import Uploads
@@ -36,6 +37,7 @@ class Studio:
     uploads: Uploads
     hub: Hub
     workers: Workers
+    filling: Filling
     secret: bytes
     local_user: User
     failures: Failures
@@ -51,6 +53,7 @@ class Studio:
     def close(self) -> None:
         """Stops everything; jobs that run go back into the queue."""
         self.hub.close()
+        self.filling.close()
         self.workers.stop()
         self.frames.close()
         self.hub.join()

@@ -242,8 +242,8 @@ def _fill(studio: Studio, video_id: int, changed: list[Track], user: User) -> No
         if track.content.clicks and track.content.assist != "imported" and not track.deleted
     ]
     if numbers:
-        studio.project.enqueue("assist", video_id, {"tracks": numbers}, user)
-    studio.changed()
+        studio.filling.add(video_id, numbers, user)
+    studio.hub.wake()
 
 
 def _path(number: int, stored: StoredPath) -> dict[str, Any]:

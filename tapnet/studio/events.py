@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tapnet.annotation.project import Project
 from tapnet.annotation.records import Event
 
+SPACE_SECONDS = 0.1  # at least, between two polls: what many do at once goes out together
 POLL_SECONDS = 0.2  # other processes write events too; this one says when it does
 IDLE_SECONDS = 1.0  # between polls while nobody listens
 QUIET_SECONDS = 15.0  # then a comment keeps the connection open
@@ -128,6 +129,7 @@ class Hub:
 
     def _poll(self) -> None:
         while not self._closed:
+            time.sleep(SPACE_SECONDS)
             self._news.wait(POLL_SECONDS if self._listeners else IDLE_SECONDS)
             self._news.clear()
             try:

@@ -181,7 +181,7 @@ def main() -> None:
     logging.basicConfig(format="tapnet worker: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this process
     if hasattr(os, "nice"):
-        os.nice(5)  # the page comes first
+        os.nice(5)  # the page comes first, but must not wait for a database that this one locks
         limit_memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4)
     project = Project.open(asked.folder, asked.database)
     try:

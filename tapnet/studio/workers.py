@@ -114,13 +114,19 @@ class Workers:
     def _look_after_jobs(self, now: float) -> None:
         if self._project.requeue_lost(LOST_SECONDS):
             self.wake()
+        idle = [place for place in self._places if place.helps and not place.process]
+        if idle and self._somebody_waits():
+            self._start(idle[0], now)
+
+    def _somebody_waits(self) -> bool:
+        """Whether tracks of a video wait that no worker is busy with."""
         long_ago = datetime.now(UTC) - timedelta(seconds=WAIT_SECONDS)
-        for job in self._project.jobs():
-            if job.kind == "assist" and job.state == "queued" and job.created < long_ago:
-                idle = [place for place in self._places if place.helps and not place.process]
-                if idle:
-                    self._start(idle[0], now)
-                return
+        jobs = [job for job in self._project.jobs() if job.kind == "assist"]
+        served = {job.video_id for job in jobs if job.state == "running"}
+        return any(
+            job.state == "queued" and job.created < long_ago and job.video_id not in served
+            for job in jobs
+        )
 
     def _revive(self, place: _Place, now: float) -> None:
         if place.process is not None:
