@@ -13,7 +13,7 @@ import { Tracks } from "./tracks.js";
  *   guides: {place: Place, color: string}[]}} Scene
  */
 
-const DOT = 5; // CSS pixels
+const DOT = 5.5; // CSS pixels
 const SEGMENTS = 8000; // of all trails but the chosen one's
 const spot = newSpot();
 
@@ -50,9 +50,6 @@ function trail(pen, scene, track) {
   const first = Math.max(path.start, Math.ceil(frame - length)) - path.start;
   const last = Math.min(path.visible.length - 1, frame - path.start);
   if (last <= first) return;
-  pen.lineWidth = chosen ? 2.5 : 1.5;
-  pen.globalAlpha = chosen ? 0.95 : 0.6;
-  pen.strokeStyle = track.color;
   pen.setLineDash(path.guess ? [3, 4] : []);
   pen.beginPath();
   let drawing = false;
@@ -64,6 +61,14 @@ function trail(pen, scene, track) {
     else if (seen) pen.moveTo(x, y);
     drawing = seen;
   }
+  if (chosen) {
+    pen.lineWidth = 5;
+    pen.strokeStyle = "rgb(0 0 0 / 45%)";
+    pen.stroke();
+  }
+  pen.lineWidth = chosen ? 2.5 : 1.75;
+  pen.globalAlpha = chosen ? 1 : 0.75;
+  pen.strokeStyle = track.color;
   pen.stroke();
   pen.setLineDash([]);
   pen.globalAlpha = 1;
@@ -85,8 +90,8 @@ function dotOf(scene, track) {
   const strong = chosen || track.key === scene.hovered;
   const clicked = dragged !== null || spot.clicked;
   return {
-    track, x: at.x, y: at.y, radius: strong ? DOT + 1.5 : DOT, visible: dragged !== null || spot.visible,
-    square: clicked, alpha: clicked ? 1 : 0.35 + 0.65 * spot.confidence, chosen, strong,
+    track, x: at.x, y: at.y, radius: chosen ? DOT + 3 : strong ? DOT + 1.5 : DOT, visible: dragged !== null || spot.visible,
+    square: clicked, alpha: clicked ? 1 : 0.45 + 0.55 * spot.confidence, chosen, strong,
   };
 }
 
@@ -104,7 +109,7 @@ function paintDots(pen, dots) {
     pen.strokeStyle = color;
     pen.stroke();
   };
-  outline(3.5, "rgb(0 0 0 / 50%)");
+  outline(4.5, "rgb(0 0 0 / 80%)");
   for (const dot of seen) {
     pen.beginPath();
     shape(pen, dot);
@@ -113,15 +118,15 @@ function paintDots(pen, dots) {
     pen.fill();
   }
   pen.globalAlpha = 1;
-  outline(1.25, "#fff");
+  outline(1.5, "#fff");
   pen.setLineDash([3, 3]);
   for (const dot of dots) {
     if (dot.visible) continue;
-    rings(pen, dot, dot.radius, [[3, "rgb(0 0 0 / 45%)"], [1.5, dot.track.color]]);
+    rings(pen, dot, dot.radius, [[3.5, "rgb(0 0 0 / 70%)"], [2, dot.track.color]]);
   }
   pen.setLineDash([]);
   const chosen = dots.find((dot) => dot.chosen);
-  if (chosen) rings(pen, chosen, chosen.radius + 5, [[3.5, "rgb(0 0 0 / 45%)"], [1.5, "#fff"]]);
+  if (chosen) rings(pen, chosen, chosen.radius + 5, [[4, "rgb(0 0 0 / 60%)"], [2, "#fff"]]);
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {Dot} dot */

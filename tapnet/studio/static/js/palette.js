@@ -1,10 +1,10 @@
-/** Colours of the points: neighbours in number lie far apart, all as bright as each other. */
+/** Colours of the points: neighbours in number lie far apart, all as bright and as strong as each other. */
 const GOLDEN = 137.508; // degrees
 
 /** @param {number} number of the point, from 1 @returns {string} */
 export function colorOf(number) {
   const hue = (25 + (number - 1) * GOLDEN) % 360;
-  return `oklch(0.8 0.17 ${hue.toFixed(1)})`;
+  return `oklch(0.74 0.21 ${hue.toFixed(1)})`;
 }
 
 /** What the pictures and strips are painted with, of the theme that is on. */

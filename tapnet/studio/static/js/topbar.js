@@ -1,8 +1,10 @@
 /** The bar at the top of a video: what is saved, undo, work under way, downloads. */
+import { post } from "./api.js";
 import { iconButton, menu, menuItem, toast } from "./dialog.js";
 import { counted, fill, h, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 import { chooseImport, startDownload } from "./transfer.js";
+import { STAGES } from "./tasks.js";
 import { teamDialog } from "./team.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
@@ -28,6 +30,7 @@ export function topBar(editor, app, act) {
     menuItem("upload", "Import tracks…", () => chooseImport(editor), { note: "npz, CSV or TAP-Vid pickle; correct them here" }),
     team && menuItem("people", "Team and tasks…", () => teamDialog(editor.video, app)),
     menuItem("compare", "Compare passes", () => app.open(`#/video/${editor.video.id}/compare`)),
+    !editor.video.playable && menuItem("film", "Make it play smoothly", () => makePlayable(editor), { note: "a copy that browsers play; the video stays as it is" }),
     menuItem("hidden", "Names beside all points", act.labels, { note: "B" }),
     menuItem("trash", "Delete all points", () => removeAll(editor), { danger: true, disabled: !editor.tracks.list.length }),
   ]);
@@ -39,11 +42,43 @@ export function topBar(editor, app, act) {
     saveState(editor),
     h("span", { class: "gap" }),
     jobsButton(editor),
+    submitButton(editor, app),
     h("span", { class: "pair" }, undo, redo),
     ...app.controls(act.help),
     more,
     download,
   );
+}
+
+/** Ends my pass over this video, when somebody asked me for one. @param {Editor} editor @param {import("./app.js").App} app */
+function submitButton(editor, app) {
+  const mine = editor.video.tasks.filter((task) => task.user === app.me.name && task.stage !== "review");
+  const task = mine.find((one) => one.state === "returned") ?? mine.find((one) => one.state === "open");
+  if (!task) return null;
+  if (task.note && task.state === "returned") toast(`Sent back: ${task.note}`);
+  const submit = async () => {
+    if (editor.outbox.entries.length) return toast("Submit once everything is saved.");
+    try {
+      await post(`tasks/${task.id}/submit`);
+      toast("Submitted", "good");
+      button.remove();
+    } catch (error) {
+      toast(/** @type {Error} */ (error).message, "bad");
+    }
+  };
+  const pass = STAGES[/** @type {"refine"} */ (task.stage)];
+  const button = h("button", { type: "button", title: `${pass}: end this pass`, onclick: submit }, icon("check"), h("span", { class: "words" }, "Submit"));
+  return button;
+}
+
+/** @param {Editor} editor */
+async function makePlayable(editor) {
+  try {
+    await editor.start("proxy", {});
+    toast("The copy is being made; this page tells when it is there.");
+  } catch (error) {
+    toast(/** @type {Error} */ (error).message, "bad");
+  }
 }
 
 /** Green and saved only when the server has acknowledged every edit. @param {Editor} editor */
@@ -139,7 +174,6 @@ function jobLine(editor, job) {
 
 /** @param {import("./types.js").Job} job */
 async function cancelJob(job) {
-  const { post } = await import("./api.js");
   try {
     await post(`jobs/${job.id}/cancel`);
   } catch (error) {
