@@ -6,7 +6,6 @@ from collections import deque
 
 import numpy as np
 
-from tapnet.annotation.flow_assist import carried
 from tapnet.annotation.flow_search import near
 from tapnet.annotation.motion import Between
 from tapnet.geometry import Size
@@ -47,23 +46,29 @@ def path_between(flows: list[Between], first: np.ndarray, last: np.ndarray) -> n
     nearer its click. Where it does not, the path that disagrees least is taken (`flow_search`).
     """
     share = np.linspace(0, 1, len(flows) + 1)[:, None]
-    ends = flows[0].inward(np.stack([first, last]))
-    onward = np.stack([between.onward for between in flows]).astype(np.float32) / flows[0].stride
-    ahead, behind = carried(onward, ends[0]), path_back(flows, last, inward=True)
-    missed = ends[1] - ahead[-1], ends[0] - behind[0]
-    if max(np.linalg.norm(miss) for miss in missed) * flows[0].stride < CLOSE:
+    ahead, behind = path_onward(flows, first), path_back(flows, last)
+    missed = last - ahead[-1], first - behind[0]
+    if max(np.linalg.norm(miss) for miss in missed) < CLOSE:
         ahead, behind = ahead + share * missed[0], behind + (1 - share) * missed[1]
-        return flows[0].outward((1 - share) * ahead + share * behind)
-    inside = ends.clip(0, np.array(onward.shape[2:0:-1]) - 1)
-    whole = near(onward, *inside).astype(np.float64)
-    return flows[0].outward(
-        whole + (1 - share) * (ends[0] - whole[0]) + share * (ends[1] - whole[-1])
-    )
+        return (1 - share) * ahead + share * behind
+    onward = np.stack([between.onward for between in flows]).astype(np.float32) / flows[0].stride
+    border = np.array(onward.shape[2:0:-1]) - 1
+    ends = flows[0].inward(np.stack([first, last])).clip(0, border)
+    whole = flows[0].outward(near(onward, *ends).astype(np.float64))
+    return whole + (1 - share) * (first - whole[0]) + share * (last - whole[-1])
 
 
-def path_back(flows: list[Between], last: np.ndarray, inward: bool = False) -> np.ndarray:
+def path_onward(flows: list[Between], first: np.ndarray) -> np.ndarray:
+    """[n, 2]: where the flow leads from `first`."""
+    found = [first]
+    for between in flows:
+        found.append(found[-1] + between.onward_at(found[-1]))
+    return np.stack(found)
+
+
+def path_back(flows: list[Between], last: np.ndarray) -> np.ndarray:
     """[n, 2]: where the flow back leads from `last`, in time from the first frame on."""
-    stride = flows[0].stride
-    back = np.stack([between.back for between in flows[::-1]]).astype(np.float32) / stride
-    found = carried(back, flows[0].inward(last))[::-1]
-    return found if inward else flows[0].outward(found)
+    found = [last]
+    for between in reversed(flows):
+        found.append(found[-1] + between.back_at(found[-1]))
+    return np.stack(found[::-1])
