@@ -262,6 +262,21 @@ def test_a_model_that_fails_leaves_the_others_their_paths(project) -> None:
     assert bad.id not in project.paths(1)
 
 
+def test_where_to_look_next_is_told_by_the_number_of_the_track(project, fill) -> None:
+    fill.steps = 1
+    bare, track = create(project, Content(), straight((0, 40, 40)))
+    path = line(40)
+    path.confidence[12] = 0.1
+    project.write_paths(1, [(track.id, 1, path, True)])
+    late = create(project, straight((0, 1, 1)))[0]
+    project.enqueue("assist", 1, {"tracks": [late.id]}, project.local_user())
+    assist(project, project.claim("a worker"))
+    (told,) = project.suggestions(1)
+    assert (told["track"], told["frame"]) == (track.id, 12)
+    assert "10 %" in told["reason"]
+    assert bare.id != track.id
+
+
 def test_more_workers_come_while_all_are_busy_and_go_again(project, monkeypatch) -> None:
     started = []
 

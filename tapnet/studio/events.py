@@ -100,6 +100,7 @@ class Hub:
             raise ValueError(f"expected {MOST_LISTENERS} listeners at most; close a page")
         listener = _Listener(video_id)
         self._listeners.add(listener)
+        self._news.set()  # polls come faster from now on
         try:
             async for text in self._told(listener, after):
                 yield text

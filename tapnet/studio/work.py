@@ -45,6 +45,8 @@ def assist(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[s
             if not is_told_to_users(error):
                 raise
             failures.append(str(error))
+    if stale and not _more_waits(project, video.id):
+        _suggest(project, video.id)
     if failures:
         raise ValueError("; ".join(failures))
     return f"{len(stale)} tracks", None
@@ -99,6 +101,27 @@ def _fill(project: Project, video: Video, tracks: list[Track], progress: Progres
         return work
     news.write(dict(enumerate(paths)), complete=True)
     return work
+
+
+def _more_waits(project: Project, video_id: int) -> bool:
+    """Whether paths of the video are about to change again."""
+    jobs = project.jobs(video_id)
+    return any(job.kind == "assist" and job.state == "queued" for job in jobs)
+
+
+def _suggest(project: Project, video_id: int) -> None:
+    """Says anew on which frames of the video a person should look next."""
+    from tapnet.annotation.attention import suggest
+
+    tracks, stored = project.tracks(video_id), project.paths(video_id)
+    whole = [t for t in tracks if t.id in stored and stored[t.id].version == t.version]
+    kinds = {track.content.assist for track in whole}
+    paths = {
+        kind: [stored[t.id].path if t.content.assist == kind else None for t in whole]
+        for kind in kinds
+    }
+    found = suggest(paths, [track.content for track in whole])
+    project.write_suggestions(video_id, [one | {"track": whole[one["track"]].id} for one in found])
 
 
 class _Outdated(Exception):
