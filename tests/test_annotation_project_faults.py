@@ -8,6 +8,7 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -273,10 +274,9 @@ def _write_until_full(project: Project, video_id: int) -> tuple[int, OSError]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: File) -> Iterator[Callable[[int], File]]:
-    """Makes a disk of so many MiB; skips where that is not allowed."""
-    place = tmp_path / "small"
-    place.mkdir()
+def small_disk() -> Iterator[Callable[[int], File]]:
+    """Makes a disk of so many MiB, for all users; skips where that is not allowed."""
+    place = File(tempfile.mkdtemp(prefix="disk-"))  # PostgreSQL may not enter pytest's folders
 
     def mount(size: int) -> File:
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "none", place]
@@ -289,6 +289,7 @@ def small_disk(tmp_path: File) -> Iterator[Callable[[int], File]]:
     yield mount
     if place.is_mount():
         subprocess.run(["umount", "-l", place], check=True, timeout=SECONDS)
+    place.rmdir()
 
 
 def test_a_full_disk_is_told_and_the_database_stays_whole(
@@ -327,13 +328,9 @@ def test_a_full_disk_of_postgresql_is_told(
     disk, url = small_disk(14), sqlalchemy.make_url(database)
     place, name = disk / "space", f"{url.database}_small"
     place.mkdir()
-    for part in (disk, place):
-        with suppress(KeyError, PermissionError):
-            entry = pwd.getpwnam("postgres")
-            os.chown(part, entry.pw_uid, entry.pw_gid)
-    for part in [disk, *disk.parents[:3]]:
-        if part != File("/tmp"):
-            part.chmod(0o755)
+    with suppress(KeyError, PermissionError):
+        entry = pwd.getpwnam("postgres")
+        os.chown(place, entry.pw_uid, entry.pw_gid)
     server = f"host={url.query['host']} user=postgres"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
