@@ -96,9 +96,14 @@ def _scores(results: Sequence[Result], shared: str) -> str:
         f"In small print: the {LEVEL:.0%} interval, from {DRAWS} samples of the videos drawn with "
         f"replacement, where there are {FEWEST} or more. {_meant(there)}"
         + ("Bold: the best of a column. " if comparable else "")
-        + escape(" ".join(summary.left_out(results, there)))
+        + escape(" ".join(map(_sentence, summary.left_out(results, there))))
     )
     return _table(heads, rows, caption, shared)
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with the name of a model."""
+    return f"N{text[1:]}" if text.startswith("no ") else text
 
 
 def _meant(there: dict[str, str]) -> str:
