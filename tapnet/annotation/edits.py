@@ -92,6 +92,12 @@ class Edits(Part):
         with self._database.reading() as read:
             return [_track(row) for row in read.execute(rows)]
 
+    def track_counts(self) -> dict[int, int]:
+        """How many tracks a video has, deleted ones aside, by its number; 0 is left out."""
+        rows = sa.select(tracks.c.video_id, sa.func.count()).where(tracks.c.deleted == sa.false())
+        with self._database.reading() as read:
+            return {row[0]: row[1] for row in read.execute(rows.group_by(tracks.c.video_id))}
+
     def track(self, track_id: int) -> Track:
         """The track as it is now, deleted or not. KeyError when it never was."""
         with self._database.reading() as read:

@@ -79,6 +79,8 @@ def is_loopback(host: str) -> bool:
 
 
 def address_of(listener: socket.socket, host: str) -> str:
+    """Where browsers find it: by the name of this machine, when it listens everywhere."""
+    host = socket.gethostname() if host in ("0.0.0.0", "::") else host
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from tapnet.annotation.records import Difference, Pass, Task
 from tapnet.studio.access import Reviewer, Someone
-from tapnet.studio.context import Id, Number, Studio, Studying, check_lines
+from tapnet.studio.context import Id, Number, Studying, check_lines
 
 router = APIRouter(prefix="/api", tags=["tasks"])
 Note = Annotated[str, Field(max_length=2000), AfterValidator(check_lines)]
@@ -28,33 +28,33 @@ class Return(BaseModel):
 @router.get("/videos/{video_id}/tasks")
 def tasks_of_video(video_id: Id, studio: Studying, user: Someone) -> list[dict[str, Any]]:
     studio.project.video(video_id)
-    return _shown(studio, studio.project.tasks(video_id=video_id))
+    return [shown(task) for task in studio.project.tasks(video_id=video_id)]
 
 
 @router.post("/videos/{video_id}/tasks")
 def assign(video_id: Id, body: NewTask, studio: Studying, user: Reviewer) -> dict[str, Any]:
     task = studio.project.assign(video_id, body.user, body.stage, user)
     studio.changed()
-    return _shown(studio, [task])[0]
+    return shown(task)
 
 
 @router.get("/tasks")
 def my_tasks(studio: Studying, user: Someone) -> list[dict[str, Any]]:
-    return _shown(studio, studio.project.tasks(user_id=user.id))
+    return [shown(task) for task in studio.project.tasks(user_id=user.id)]
 
 
 @router.post("/tasks/{task_id}/submit")
 def submit(task_id: Id, studio: Studying, user: Someone) -> dict[str, Any]:
     task = studio.project.submit(task_id, user)
     studio.changed()
-    return _shown(studio, [task])[0]
+    return shown(task)
 
 
 @router.post("/tasks/{task_id}/return")
 def send_back(task_id: Id, body: Return, studio: Studying, user: Reviewer) -> dict[str, Any]:
     task = studio.project.send_back(task_id, user, body.note)
     studio.changed()
-    return _shown(studio, [task])[0]
+    return shown(task)
 
 
 @router.get("/videos/{video_id}/compare")
@@ -70,15 +70,11 @@ def quality(studio: Studying, user: Someone, video: Number | None = None) -> dic
     return studio.project.quality(video)
 
 
-def _shown(studio: Studio, tasks: list[Task]) -> list[dict[str, Any]]:
-    names = {video.id: video.name for video in studio.project.videos()}
-    return [shown(task) | {"video": names.get(task.video_id, "")} for task in tasks]
-
-
 def shown(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "video_id": task.video_id,
+        "video": task.video,
         "user_id": task.user_id,
         "user": task.user,
         "stage": task.stage,

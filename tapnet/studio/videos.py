@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from tapnet.annotation.records import Video
+from tapnet.annotation.records import Task, Video
 from tapnet.studio.access import Admin, Someone
 from tapnet.studio.context import Id, Studio, Studying, Text
 from tapnet.studio.frames import FORMATS
@@ -35,19 +35,21 @@ UploadId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 @router.get("/videos")
 def videos(studio: Studying, user: Someone) -> list[dict[str, Any]]:
-    return [_shown(studio, video) for video in studio.project.videos()]
+    counts, tasks = studio.project.track_counts(), studio.project.tasks()
+    return [
+        _shown(studio, video, counts.get(video.id, 0), [t for t in tasks if t.video_id == video.id])
+        for video in studio.project.videos()
+    ]
 
 
 @router.get("/videos/{video_id}")
 async def video(video_id: Id, studio: Studying, user: Someone) -> dict[str, Any]:
     """The video, and when each frame is shown by what /file plays, in seconds from the first."""
     found = await run_in_threadpool(studio.project.video, video_id)
-    shown = await run_in_threadpool(_shown, studio, found)
+    shown = await run_in_threadpool(_whole, studio, found)
     studio.workers.warm()
     studio.aside(studio.frames.prepare(found.path, shown["stamp"]))
-    proxy = None if found.playable else await run_in_threadpool(_proxy, studio, found)
-    times = found.times if proxy is None else np.arange(found.frames) / float(proxy_rate(found.fps))
-    return shown | {"times": times.tolist()}
+    return shown
 
 
 @router.delete("/videos/{video_id}")
@@ -150,10 +152,19 @@ def finish_upload(upload_id: UploadId, studio: Studying, user: Someone) -> dict[
         path.unlink(missing_ok=True)
         raise
     studio.changed()
-    return _shown(studio, added)
+    return _whole(studio, added)
 
 
-def _shown(studio: Studio, video: Video) -> dict[str, Any]:
+def _whole(studio: Studio, video: Video) -> dict[str, Any]:
+    """A video with the times of its frames, as what is played has them."""
+    count = studio.project.track_counts().get(video.id, 0)
+    shown = _shown(studio, video, count, studio.project.tasks(video_id=video.id))
+    by_copy = shown["playable"] and not video.playable
+    times = np.arange(video.frames) / float(proxy_rate(video.fps)) if by_copy else video.times
+    return shown | {"times": times.tolist()}
+
+
+def _shown(studio: Studio, video: Video, count: int, tasks: list[Task]) -> dict[str, Any]:
     return {
         "id": video.id,
         "name": video.name,
@@ -163,8 +174,8 @@ def _shown(studio: Studio, video: Video) -> dict[str, Any]:
         "fps": video.fps,
         "playable": _playing(studio, video) is not None,
         "stamp": _stamp(video.path) if video.path.exists() else "",
-        "tracks": len(studio.project.tracks(video.id)),
-        "tasks": [task_shown(task) for task in studio.project.tasks(video_id=video.id)],
+        "tracks": count,
+        "tasks": [task_shown(task) for task in tasks],
     }
 
 
