@@ -199,7 +199,7 @@ function lens(pen, scene, place) {
   const radius = Math.min(84, view.size.width / 4);
   const zoom = Math.max(8, view.scale * 2);
   const at = view.toScreen(place.x, place.y);
-  const above = at.y - radius - 46 > radius * 0.5;
+  const above = at.y > 2 * radius + 50;
   const cx = Math.max(radius + 8, Math.min(view.size.width - radius - 8, at.x));
   const cy = above ? at.y - radius - 46 : at.y + radius + 46;
   pen.save();
