@@ -45,7 +45,7 @@ class Pictures:
         self._block = min(LONGEST_BLOCK, room // 2)
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cursors: OrderedDict[int, Iterator[np.ndarray]] = OrderedDict()  # by their next frame
-        self._last, self._backward = 0, False
+        self._last, self._backward = -1, False  # so that frame 0 is read ahead
 
     def picture(self, n: int, height: int | None, kind: str) -> bytes:
         """Frame `n` as an image of `kind`, made smaller to `height` if it is higher."""

@@ -34,7 +34,15 @@ UploadId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
 @router.get("/videos")
-def videos(studio: Studying, user: Someone) -> list[dict[str, Any]]:
+async def videos(studio: Studying, user: Someone) -> list[dict[str, Any]]:
+    shown = await run_in_threadpool(_all_shown, studio)
+    if len(shown) == 1:  # it will be opened
+        found = await run_in_threadpool(studio.project.video, shown[0]["id"])
+        studio.aside(studio.frames.prepare(found.path, shown[0]["stamp"]))
+    return shown
+
+
+def _all_shown(studio: Studio) -> list[dict[str, Any]]:
     counts, tasks = studio.project.track_counts(), studio.project.tasks()
     return [
         _shown(studio, video, counts.get(video.id, 0), [t for t in tasks if t.video_id == video.id])
