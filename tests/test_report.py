@@ -307,3 +307,24 @@ def test_a_legend_of_many_takes_more_rows_and_colours_begin_again_with_dashes() 
     assert many.height > few.height
     assert "stroke-dasharray" not in few.svg()
     assert "stroke-dasharray" in many.svg()
+
+
+def test_the_results_of_the_project_are_small_and_show_no_frame() -> None:
+    """The clips that they were taken on may not be passed on."""
+    folder = Path(__file__).parents[1] / "docs" / "results"
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} == {".md", ".html", ".svg", ".csv", ".tex"}
+    assert sum(file.stat().st_size for file in files) < 3e6
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert "data:" not in text, file
+        assert "<image" not in text, file
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"\]\((?!http)([^)]+)\)", page):
+        assert (folder / name).exists(), name
+    lines = csv.DictReader((folder / "scores.csv").open(encoding="utf-8"))
+    shown = {(line["dataset"], line["model"], line["score"]): line["value"] for line in lines}
+    for name in ("still", "klt", "flow", "flow-multi", "sfm", "cycle", "taplite"):
+        score = 100 * float(shown["scenes-24", name, "average_jaccard"])
+        row = rf"^\| `{name}` \| \**{score:.1f}\** \("
+        assert re.search(row, page, re.MULTILINE), name
