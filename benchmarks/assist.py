@@ -19,12 +19,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tapnet import scenes, video
-from tapnet.annotation import flow_assist
+from tapnet.annotation import flow_assist, flow_search
 from tapnet.annotation.assist import fill
 from tapnet.annotation.content import Content
 from tapnet.annotation.simulated import annotate
@@ -40,7 +41,16 @@ NOISE = 0.0, 0.5**0.5, 1.0  # pixels along each axis: none, 1 px in all, 1 px ea
 ASSISTS = "linear", "flow", "tracker"
 PLOT = Path(__file__).parents[1] / "docs" / "annotation" / "assist_error.png"
 SPEED_SCENE = 1  # points move by about 11 pixels a frame at most
-Errors = dict[tuple[float, int, str], list[tuple[np.ndarray, np.ndarray]]]
+Case = tuple[float, int, str]  # noise, frames between clicks, assist
+Errors = dict[Case, list[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of the clips of one length."""
+
+    errors: dict[Case, np.ndarray]  # mean and median on visible frames, mean and median on all
+    clicks: list[float]  # of a track, for each of EVERY
 
 
 def examples(group: str, first: int, count: int) -> Iterator[Example]:
@@ -112,27 +122,28 @@ def needed(medians: list[float], clicks: list[float], target: float = 1.0) -> st
     raise AssertionError
 
 
-def report(errors: Errors, clicks: dict[int, list[int]]) -> None:
+def report(result: Result) -> None:
     names = [*ASSISTS, "no fault"]
-    many = [float(np.mean(clicks[k])) for k in EVERY]
     for s in NOISE:
         print(f"\nclicks beside the truth by {s:.2f} px along each axis (standard deviation)")
-        for k, mean_clicks in zip(EVERY, many, strict=True):
-            base = figures(errors[s, k, "linear"])
+        for k, many in zip(EVERY, result.clicks, strict=True):
+            base = result.errors[s, k, "linear"]
             for name in names:
-                now = figures(errors[s, k, name])
+                now = result.errors[s, k, name]
                 print(
-                    f"  every {k:2d} ({mean_clicks:4.1f} clicks) {name:9s}"
+                    f"  every {k:2d} ({many:4.1f} clicks) {name:9s}"
                     f" visible: mean {now[0]:5.2f} median {now[1]:5.2f}"
                     f"   all: mean {now[2]:5.2f} median {now[3]:5.2f} px"
                     f"   of linear: {' '.join(f'{x:.2f}' for x in now / np.maximum(base, 1e-9))}"
                 )
         for name in names:
-            medians = [figures(errors[s, k, name])[1] for k in EVERY]
-            print(f"  clicks a track for a median of 1 px, {name}: {needed(medians, many)}")
+            medians = [float(result.errors[s, k, name][1]) for k in EVERY]
+            print(
+                f"  clicks a track for a median of 1 px, {name}: {needed(medians, result.clicks)}"
+            )
 
 
-def plot(groups: dict[str, tuple[Errors, dict[int, list[int]]]], path: Path) -> None:
+def plot(results: dict[str, Result], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
@@ -140,41 +151,48 @@ def plot(groups: dict[str, tuple[Errors, dict[int, list[int]]]], path: Path) -> 
 
     colours = {"linear": "#888888", "flow": "#1f77b4", "tracker": "#d62728", "no fault": "#2ca02c"}
     figure, axes = pyplot.subplots(
-        len(groups), len(NOISE), figsize=(11, 3.4 * len(groups)), sharey="row", squeeze=False
+        len(results), len(NOISE), figsize=(11, 1 + 3.2 * len(results)), sharey="row", squeeze=False
     )
-    for row, (group, (errors, clicks)) in zip(axes, groups.items(), strict=True):
-        many = [float(np.mean(clicks[k])) for k in EVERY]
+    for row, (group, result) in zip(axes, results.items(), strict=True):
         for axis, s in zip(row, NOISE, strict=True):
             for name, colour in colours.items():
-                values = np.array([figures(errors[s, k, name]) for k in EVERY])
+                values = np.array([result.errors[s, k, name] for k in EVERY])
                 if values.max() > 0:
-                    axis.plot(many, values[:, 0], "o-", color=colour, label=f"{name}, mean")
-                    axis.plot(many, values[:, 1], "o:", color=colour, label=f"{name}, median")
+                    axis.plot(
+                        result.clicks, values[:, 0], "o-", color=colour, label=f"{name}, mean"
+                    )
+                    axis.plot(result.clicks, values[:, 1], "o:", color=colour, label="median")
             axis.set(xscale="log", yscale="log", xlabel="clicks a track")
-            axis.set_xticks(many, [f"{x:.1f}" for x in many])
+            axis.set_xticks(result.clicks, [f"{x:.1f}" for x in result.clicks])
             axis.minorticks_off()
-            axis.set_yticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+            ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+            axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
             axis.axhline(1, color="black", linewidth=0.5)
-            axis.set_title(f"{group}, noise {s:.2f} px", fontsize=10)
+            axis.set_title(f"{group}, noise {s:.2f} px an axis", fontsize=10)
         row[0].set_ylabel("error on visible frames, px")
     handles, labels = axes[0, -1].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, ncols=4, loc="lower center")
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.tight_layout(rect=(0, 0.5 / figure.get_figheight(), 1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
 
 def accuracy(counts: dict[str, tuple[int, int]], points: int) -> None:
-    results: dict[str, tuple[Errors, dict[int, list[int]]]] = {}
+    results: dict[str, Result] = {}
     for group, (first, count) in counts.items():
-        errors, clicks = results.setdefault(group, ({}, {}))
+        errors: Errors = {}
+        clicks: dict[int, list[int]] = {}
         with Progress(group, "clips") as progress:
             for done, example in enumerate(examples(group, first, count), start=1):
                 judge(example, points, errors, clicks)
                 progress(done, count)
         print(f"\n{group}: clips {first} to {first + count - 1}, {points} points each")
-        report(errors, clicks)
-    plot(results, PLOT)
+        results[group] = Result(
+            {case: figures(entries) for case, entries in errors.items()},
+            [float(np.mean(clicks[k])) for k in EVERY],
+        )
+        report(results[group])
+        plot(results, PLOT)
     print(f"\n{PLOT.name} written")
 
 
@@ -194,11 +212,13 @@ def speed(points: int) -> None:
                 found = search(flows[:frames], clicks)
                 seconds.append(time.process_time() - begin)
                 costs.append(flow_assist.cost(flows[:frames], found))
+            whole = flow_search.cheapest(flows[:frames], *places)
             step = np.abs(np.diff(found, axis=0)).max()
             print(
                 f"{frames} frames, steps up to {step:.1f} px: "
                 f"exact {seconds[0]:.1f} s, cost {costs[0]:.2f} px; "
-                f"fast {seconds[1]:.2f} s, cost {costs[1]:.2f} px; "
+                f"fast {seconds[1]:.2f} s, cost {flow_assist.cost(flows[:frames], whole):.2f} px, "
+                f"{costs[1]:.2f} px between pixels; "
                 f"{seconds[0] / seconds[1]:.0f} times as fast",
                 flush=True,
             )

@@ -81,7 +81,7 @@ def _resized(frame: np.ndarray, size: Size) -> np.ndarray:
 
 
 class Surroundings:
-    """What the flow says around paths; 400 bytes for each track and frame."""
+    """What the flow says around paths; 200 bytes for each track and frame."""
 
     def __init__(self, tracks: int, frames: int) -> None:
         shape = tracks, max(frames - 1, 0), AROUND, AROUND, 2
