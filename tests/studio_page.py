@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds for anything that the page waits for, on a machine th
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: its loop of events keeps other tests from theirs
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"the page is tested in a real browser: expected {CHROMIUM}; install chromium")

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import tapnet
 from tapnet.annotation.project import Project
 from tapnet.data.tapvid import examples
 from tapnet.evaluate import evaluate
+from tapnet.studio.access import COOKIE
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.timeout(400)
@@ -21,28 +23,37 @@ PEOPLE = {"ada": "admin", "ben": "annotator", "cleo": "annotator", "dora": "revi
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory) -> Iterator[Server]:
-    """A studio that others can reach, with an account for each of PEOPLE; video 1 and 2."""
+def folder(tmp_path_factory) -> Path:
+    """Video 1 and 2, and an account for each of PEOPLE."""
     folder = tmp_path_factory.mktemp("clips")
     for name in ("a.mp4", "b.mp4"):
         write_square(folder / name)
     with closing(Project.open(folder)) as project:
         for name, role in PEOPLE.items():
             project.add_user(name, PASSWORD, role)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def team(folder) -> Iterator[Server]:
+    """A studio that others can reach."""
     with Server(folder, "--workers", "1", "--host", "0.0.0.0") as server:
         server.address = f"http://127.0.0.1:{server.port}"
         yield server
 
 
 @pytest.fixture(scope="module")
-def sessions(team, browser) -> dict[str, Any]:
-    """The cookies of each of PEOPLE, logged in."""
-    found = {}
-    for name in PEOPLE:
-        with Person(browser, team.address) as person:
-            person.log_in(name)
-            found[name] = person.context.storage_state()
-    return found
+def sessions(folder) -> dict[str, Any]:
+    """The cookies of each of PEOPLE, as a log-in leaves them: hashing passwords takes long."""
+    with closing(Project.open(folder)) as project:
+        users = {user.name: user for user in project.users()}
+        return {name: cookies(project.new_session(users[name].id, 3600)) for name in PEOPLE}
+
+
+def cookies(token: str) -> dict[str, Any]:
+    cookie = {"name": COOKIE, "value": token, "domain": "127.0.0.1", "path": "/", "expires": -1}
+    about = {"httpOnly": True, "secure": False, "sameSite": "Strict"}
+    return {"cookies": [cookie | about], "origins": []}
 
 
 @pytest.fixture
@@ -211,6 +222,12 @@ def hold(person: Person) -> None:
 
 def release(person: Person) -> None:
     person.page.unroute("**/api/tracks/*")
+
+
+def test_somebody_logs_in_with_name_and_password(team, browser) -> None:
+    with Person(browser, team.address) as dora:
+        dora.log_in("dora")
+        assert dora.page.get_by_role("link", name="My tasks").is_visible()
 
 
 def test_only_an_admin_sees_the_accounts(people) -> None:

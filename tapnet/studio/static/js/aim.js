@@ -11,11 +11,12 @@ export class Aim extends Signals {
     super();
     this.editor = editor;
     this.stage = stage;
-    this.on_ = false;
+    this.aiming = false;
   }
 
   begin() {
     const { editor, stage } = this;
+    if (!editor.usable) return;
     if (editor.playing) editor.player.pause();
     const places = editor.settings.tool === "place" && editor.track;
     const known = places && editor.paths.at(places, editor.frames.shown, spot);
@@ -28,7 +29,7 @@ export class Aim extends Signals {
 
   /** @param {boolean} on */
   turn(on) {
-    this.on_ = on;
+    this.aiming = on;
     if (!on) this.stage.ghost = null;
     this.emit("changed");
     this.stage.request();
@@ -37,7 +38,7 @@ export class Aim extends Signals {
   /** @param {KeyboardEvent} event @returns {boolean} whether the key was for the cross */
   key(event) {
     const { ghost, view } = this.stage;
-    if (!this.on_ || !ghost) return false;
+    if (!this.aiming || !ghost) return false;
     if (event.key === "Escape") this.turn(false);
     else if (event.key === "Enter") this.click();
     else if (event.key.startsWith("Arrow")) {

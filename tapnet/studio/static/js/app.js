@@ -15,8 +15,6 @@ export class App {
     this.me = { name: "", role: "", csrf: "", login_required: false, version: "" };
     /** @type {() => void} */
     this.close = () => {};
-    /** @type {number|null} the frame that the next video opens at */
-    this.frameAsked = null;
     /** @type {(() => void)|null} what a screen does when its session is back */
     this.resume = null;
     this.turn = 0;

@@ -51,6 +51,11 @@ export class Editor extends Signals {
     return this.player.playing;
   }
 
+  /** There is a picture to click on, and the tracks are known. */
+  get usable() {
+    return this.ready && this.frames.shown >= 0;
+  }
+
   /** The chosen track. */
   get track() {
     const track = this.chosen ? this.tracks.all.get(this.chosen) : undefined;
@@ -216,7 +221,8 @@ export class Editor extends Signals {
     const { width, height } = this.video;
     const columns = Math.max(1, Math.round(Math.sqrt((count * width) / height)));
     const rows = Math.max(1, Math.round(count / columns));
-    const frame = Math.max(0, this.frames.shown);
+    const frame = this.frames.shown;
+    if (!this.usable) return;
     const clicks = Array.from({ length: rows * columns }, (_, i) => ({
       frame,
       x: Math.round((100 * width * ((i % columns) + 0.5)) / columns) / 100,
@@ -252,7 +258,7 @@ export class Editor extends Signals {
   /** X: hidden from this frame on, or shown again. */
   toggleHidden() {
     const { track } = this;
-    if (!track) return say("Choose a point first");
+    if (!track || !this.usable) return say("Choose a point first");
     const frame = this.frames.shown;
     const was = rangeAt(track.content, frame);
     this.edit(track.key, toggled(track.content, frame, this.frames.count), "hide", was ? "point shown" : "point hidden");

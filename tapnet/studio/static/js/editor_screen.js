@@ -143,8 +143,7 @@ export async function editorScreen(root, id, app) {
   document.addEventListener("keydown", onKey);
   document.addEventListener("keyup", onKeyUp);
 
-  editor.frames.want(app.frameAsked ?? 0);
-  app.frameAsked = null;
+  editor.frames.want(0);
   describe();
   Object.assign(globalThis, { studio: { editor, stage, timeline, preferences } }); // for the curious, and to measure
   try {
@@ -178,7 +177,7 @@ function onButton(event) {
 /** What to do next, for who does not know yet. @param {Editor} editor @param {Aim} aim @returns {any[]} */
 function hintOf(editor, aim) {
   if (!editor.ready) return [];
-  if (aim.on_) return [h("p", {}, h("kbd", {}, "← ↑ → ↓"), " move the cross, ", h("kbd", {}, "Enter"), " clicks, ", h("kbd", {}, "Esc"), " leaves")];
+  if (aim.aiming) return [h("p", {}, h("kbd", {}, "← ↑ → ↓"), " move the cross, ", h("kbd", {}, "Enter"), " clicks, ", h("kbd", {}, "Esc"), " leaves")];
   if (editor.playing) return [];
   if (!editor.tracks.list.length) return [h("p", {}, "Click anything in the picture to follow it.")];
   const placing = editor.settings.tool === "place";

@@ -28,8 +28,10 @@ export class Outbox extends Signals {
     this.seq = 0;
     /** @type {Entry[]} in the order they were made */
     this.entries = [];
-    /** @type {Set<string>} lanes with a request under way, or waiting for a choice */
+    /** @type {Set<string>} lanes with a request under way, or held */
     this.busy = new Set();
+    /** @type {Set<string>} lanes that wait for a choice */
+    this.held = new Set();
     this.failures = 0;
     this.problem = "";
     this.closed = false;
@@ -120,7 +122,7 @@ export class Outbox extends Signals {
         this.emit("refused", { entry, words: error.message });
       }
     } finally {
-      if (!this.held?.has(lane)) this.busy.delete(lane);
+      if (!this.held.has(lane)) this.busy.delete(lane);
       this.emit("changed");
     }
     if (!this.retry) this.pump();
@@ -178,10 +180,10 @@ export class Outbox extends Signals {
       this.emit("merged", { entry, current });
       return;
     }
-    this.held = (this.held ?? new Set()).add(lane);
+    this.held.add(lane);
     /** @param {"mine"|"theirs"} choice */
     const choose = (choice) => {
-      this.held?.delete(lane);
+      this.held.delete(lane);
       this.busy.delete(lane);
       if (choice === "mine") {
         const { base, content } = entry;

@@ -130,7 +130,7 @@ export class Stage {
       this.gesture = { kind: "pan", from: at };
       return;
     }
-    if (event.button !== 0 || !this.editor.ready) return;
+    if (event.button !== 0 || !this.editor.usable) return;
     const touch = event.pointerType === "touch";
     const key = this.pointAt(at, REACH[/** @type {"mouse"} */ (event.pointerType)] ?? REACH.mouse);
     if (this.editor.playing) this.editor.player.pause();
