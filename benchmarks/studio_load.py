@@ -124,7 +124,7 @@ class Annotator:
                 if k % SHARED_EVERY:
                     mine = self.add_click(mine, k)
                 else:
-                    shared = self.add_click(shared, 20 * k + self.number)
+                    shared = self.add_click(shared, SHARED_BY * k + self.number % SHARED_BY)
         except (Wrong, *NO_ANSWER) as error:
             self.wrong.append(repr(error))
 
@@ -172,8 +172,8 @@ def check(annotators: list[Annotator], video: int) -> tuple[int, int]:
 
 def load(folder: Path, args: argparse.Namespace, options: list[str]) -> bool:
     """Runs it and prints what came out; whether all is well."""
-    make_video(folder / "clip.mp4", frames=4000)
     edits = round(args.seconds * args.rate)
+    make_video(folder / "clip.mp4", frames=SHARED_BY * edits)
     with Server(folder, "--workers", str(args.workers), *options) as server:
         with server.client() as client:
             video = client.get("/api/videos").json()[0]["id"]

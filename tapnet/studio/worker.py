@@ -180,8 +180,7 @@ def main() -> None:
     asked = parser.parse_args()
     logging.basicConfig(format="tapnet worker: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this process
-    if hasattr(os, "nice"):
-        os.nice(5)  # the page comes first, but must not wait for a database that this one locks
+    if hasattr(os, "sysconf"):  # no `nice`: who is paused while writing makes all others wait
         limit_memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4)
     project = Project.open(asked.folder, asked.database)
     try:
