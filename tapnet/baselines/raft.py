@@ -24,30 +24,32 @@ KEPT = "raft-things-802bbcfd.ckpt"  # where ptlflow keeps what it has downloaded
 HAD_FROM = "https://github.com/hmorimitsu/ptlflow/releases/tag/weights1"
 
 
-class RaftFlow(Flow, nn.Module):
+class Learned(nn.Module):
+    """A network of ptlflow as a `DenseFlow`; it moves between devices with the tracker."""
+
+    def __init__(self, network: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.network = network
+
+    def between(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """A `DenseFlow`."""
+        return _flow(self.network, before, after)
+
+
+class RaftFlow(Flow, Learned):
     """Adds up the flow of a network from frame to frame."""
 
     def __init__(self, network: nn.Module) -> None:
-        nn.Module.__init__(self)
-        self.network = network
+        Learned.__init__(self, network)
         Flow.__init__(self, self.between)
 
-    def between(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """A `DenseFlow`."""
-        return _flow(self.network, before, after)
 
-
-class RaftMultiFlow(MultiFlow, nn.Module):
+class RaftMultiFlow(MultiFlow, Learned):
     """Adds up the flow of a network over gaps of several lengths."""
 
     def __init__(self, network: nn.Module) -> None:
-        nn.Module.__init__(self)
-        self.network = network
+        Learned.__init__(self, network)
         MultiFlow.__init__(self, self.between)
-
-    def between(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """A `DenseFlow`."""
-        return _flow(self.network, before, after)
 
 
 def kept() -> Path:
