@@ -95,3 +95,16 @@ def space(path: Path, frames: np.ndarray, **arrays: np.ndarray) -> Path:
     images = np.array([jpeg(frame) for frame in frames], dtype=object)
     np.savez(path, images_jpeg_bytes=images, **arrays)
     return path
+
+
+def space_of(path: Path, given: Mapping[str, np.ndarray]) -> Path:
+    """The truth of a vector tapvid3d*: its intrinsics are of 256 px, the frames twice as large."""
+    t, y, x = given["query_points"].T
+    return space(
+        path,
+        np.zeros((given["gt_occluded"].shape[1], 512, 600, 3), np.uint8),
+        tracks_XYZ=given["gt_tracks"].swapaxes(0, 1),
+        visibility=~given["gt_occluded"].T,
+        queries_xyt=np.stack([2 * x, 2 * y, t], axis=-1),
+        fx_fy_cx_cy=2 * given["intrinsics_params"],
+    )

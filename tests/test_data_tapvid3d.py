@@ -107,16 +107,7 @@ def test_a_file_that_is_cut_short_or_lacks_something_is_named(tmp_path: Path) ->
 def test_scores_of_files_equal_the_reference(path: Path, tmp_path: Path) -> None:
     """Truth and prediction written as files, read back, judged: the intrinsics are of 256 px."""
     _, given = vectors.read(path)
-    frames = given["gt_occluded"].shape[1]
-    t, y, x = given["query_points"].T
-    layouts.space(
-        tmp_path / "set" / "a.npz",
-        np.zeros((frames, 512, 600, 3), np.uint8),
-        tracks_XYZ=given["gt_tracks"].swapaxes(0, 1),
-        visibility=~given["gt_occluded"].T,
-        queries_xyt=np.stack([2 * x, 2 * y, t], axis=-1),
-        fx_fy_cx_cy=2 * given["intrinsics_params"],
-    )
+    layouts.space_of(tmp_path / "set" / "a.npz", given)
     said = tmp_path / "said.npz"
     visible = ~given["pred_occluded"].T
     np.savez(said, tracks_XYZ=given["pred_tracks"].swapaxes(0, 1), visibility=visible)
@@ -139,6 +130,6 @@ def test_scores_of_files_equal_the_reference(path: Path, tmp_path: Path) -> None
         for name, value in found.items():
             expected = np.squeeze(given[f"{case}|{name}"])
             np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=f"{case} {name}")
-    np.savez(said, tracks_XYZ=np.zeros((frames, 2, 3)), visibility=np.zeros((frames, 2)))
+    np.savez(said, tracks_XYZ=np.zeros((len(clip), 2, 3)), visibility=np.zeros((len(clip), 2)))
     with pytest.raises(ValueError, match=r"said\.npz, transposed: tracks_XYZ: expected"):
         tapvid3d.read_prediction(said, clip)

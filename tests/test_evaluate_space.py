@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import layouts
 import numpy as np
@@ -14,7 +14,8 @@ from test_cli import Run, run
 from test_data_tapvid3d import FRAMES, N, T, arrays
 from test_metrics3d import cases
 
-from tapnet.evaluate import Result, score, score_space, table
+from tapnet import evaluate_cli, metrics3d
+from tapnet.evaluate import Result, score, score_space, space, table
 from tapnet.evaluate.page import find_runs, write_report
 
 __all__ = ["run"]  # a fixture
@@ -55,16 +56,7 @@ def good(tmp_path: Path) -> Path:
 def test_scores_of_the_command_are_those_of_the_reference(path: Path, tmp_path: Path) -> None:
     """The intrinsics of the vectors are of 256 px, so the frames are twice as large."""
     _, given = vectors.read(path)
-    frames = given["gt_occluded"].shape[1]
-    t, y, x = given["query_points"].T
-    layouts.space(
-        tmp_path / "set" / "a.npz",
-        np.zeros((frames, 512, 600, 3), np.uint8),
-        tracks_XYZ=given["gt_tracks"].swapaxes(0, 1),
-        visibility=~given["gt_occluded"].T,
-        queries_xyt=np.stack([2 * x, 2 * y, t], axis=-1),
-        fx_fy_cx_cy=2 * given["intrinsics_params"],
-    )
+    layouts.space_of(tmp_path / "set" / "a.npz", given)
     visible = ~given["pred_occluded"].T
     tracks = given["pred_tracks"].swapaxes(0, 1)
     said(tmp_path / "mine", "a", tracks_XYZ=tracks, visibility=visible)
@@ -188,3 +180,8 @@ def test_what_is_missing_or_of_another_video_is_named(
         score_space(dataset, good, scaling="modal")  # type: ignore[arg-type]
     code, _, err = run("evaluate-3d", "--dataset", dataset, "--predictions", f"{good},{good}")
     assert (code, "of different names" in err) == (2, True)
+
+
+def test_the_command_knows_the_choices_without_loading_numpy() -> None:
+    assert get_args(evaluate_cli.Scaling) == get_args(metrics3d.Scaling)
+    assert get_args(evaluate_cli.Thresholds) == get_args(space.Thresholds)
