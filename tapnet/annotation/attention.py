@@ -8,7 +8,7 @@ neighbours, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ class _Scores:
 
     start: int
     score: np.ndarray  # [n] 0..1
-    reasons: list[str]  # [n]
+    reasons: list[Callable[[int], str]]  # what each thing that tells says of a row
+    tells: np.ndarray  # [n] int: which of them scores the row highest
 
 
 def suggest(
@@ -59,7 +60,7 @@ def suggest(
                 {
                     "frame": frame,
                     "track": track,
-                    "reason": scores.reasons[row],
+                    "reason": scores.reasons[scores.tells[row]](row),
                     "score": round(float(scores.score[row]), 3),
                 }
             )
@@ -71,27 +72,31 @@ def _scores(paths: Mapping[str, Path], content: Content) -> _Scores:
     start = max((path.start for path in paths.values()), default=0)
     stop = min((path.stop for path in paths.values()), default=0)
     if stop <= start:
-        return _Scores(0, np.zeros(0), [])
+        return _Scores(0, np.zeros(0), [], np.zeros(0, int))
     parts = {name: slice(start - path.start, stop - path.start) for name, path in paths.items()}
     own = paths.get(content.assist) or next(iter(paths.values()))
     part = slice(start - own.start, stop - own.start)
     unsure = 1 - own.confidence[part].astype(np.float64)
-    reasons = [f"the {content.assist} assist is {100 * (1 - u):.0f} % sure" for u in unsure]
     ratio = _bends(own.xy[part])
     jump = np.where(own.visible[part], ratio / (ratio + SHARP), 0)
-    tried = [(jump, [f"the path jumps, {r:.0f} times its usual bend" for r in ratio])]
+    tried: list[tuple[np.ndarray, Callable[[int], str]]] = [
+        (
+            unsure,
+            lambda row: f"the {content.assist} assist is {100 * (1 - unsure[row]):.0f} % sure",
+        ),
+        (jump, lambda row: f"the path jumps, {ratio[row]:.0f} times its usual bend"),
+    ]
     others = {n: p.xy[parts[n]] for n, p in paths.items() if p is not own and n != "linear"}
     for name, xy in others.items():
         away = np.linalg.norm(xy - own.xy[part], axis=1).astype(np.float64)
-        said = [f"{content.assist} and {name} are {d:.1f} pixels apart" for d in away]
-        tried.append((away / (away + FAR), said))
-    score = unsure
-    for other, said in tried:
-        reasons = [
-            b if o > s else a for a, b, o, s in zip(reasons, said, other, score, strict=True)
-        ]
-        score = np.maximum(score, other)
-    return _Scores(start, np.where(content.visible(start, stop), score, 0), reasons)
+        tried.append((away / (away + FAR), _apart_by(f"{content.assist} and {name}", away)))
+    scores = np.stack([score for score, _ in tried])
+    seen = np.where(content.visible(start, stop), scores.max(0), 0)
+    return _Scores(start, seen, [reason for _, reason in tried], scores.argmax(0))
+
+
+def _apart_by(names: str, away: np.ndarray) -> Callable[[int], str]:
+    return lambda row: f"{names} are {away[row]:.1f} pixels apart"
 
 
 def _bends(xy: np.ndarray) -> np.ndarray:
