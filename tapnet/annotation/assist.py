@@ -58,8 +58,7 @@ def fill(
     """
     for content in contents:
         content.check_within(len(video), video.size[1], video.size[0])
-    empty = Path(0, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.zeros(0, np.float32))
-    found = {row: empty for row, content in enumerate(contents) if not content.clicks}
+    found = {row: Path.none() for row, content in enumerate(contents) if not content.clicks}
     groups = [(rows, _group(video, [contents[row] for row in rows])) for rows in _alike(contents)]
     total, done = sum(group.work for _, group in groups), 0
     for rows, group in groups:
@@ -187,8 +186,7 @@ class _Flow(_Group):
 
     def _fitted(self, start: np.ndarray, positions: list[Said], visible: np.ndarray) -> list[Path]:
         """The best paths by positions that were said and the flow around `start` [N, T, 2]."""
-        height, width = flow_size(self._video.size)
-        side = np.sqrt(height * width)
+        side = self._side
         self._around.hide(self._asked.seen)
         best = fit(self._asked.clicked, start, positions, self._around.steps, BEND * side, ROUNDS)
         confidence = 1 / (1 + (best.sigma / (HALF * side)) ** FALL)
@@ -198,6 +196,11 @@ class _Flow(_Group):
             self._path(row, *values, every)
             for row, values in enumerate(zip(xy, visible, confidence, strict=True))
         ]
+
+    @property
+    def _side(self) -> float:
+        """Of a square with as many pixels as the flow's frames."""
+        return float(np.sqrt(np.prod(flow_size(self._video.size))))
 
     def _inward(self, xy: np.ndarray) -> np.ndarray:
         """Raster pixels of the video as pixels of the flow's frames."""
@@ -220,9 +223,8 @@ class _Tracker(_Flow):
     def go(self) -> Iterator[int]:
         yield from tracker_assist.forward(self._tracker, self._video, self._asked, self._ahead)
         yield from tracker_assist.backward(self._tracker, self._video, self._asked, self._behind)
-        side = np.sqrt(np.prod(flow_size(self._video.size)))
         self._start = fit(
-            self._asked.clicked, self._start, self._said(), None, BEND * side, ROUNDS
+            self._asked.clicked, self._start, self._said(), None, BEND * self._side, ROUNDS
         ).xy
         rows = np.arange(len(self._start))
         for t, between in enumerate(flows(self._video, 0, len(self._video))):
@@ -250,7 +252,7 @@ class _Tracker(_Flow):
 
     def _said(self) -> list[Said]:
         """What the tracker said, in pixels of the flow's frames."""
-        unit = np.sqrt(np.prod(flow_size(self._video.size)) / np.prod(self._video.size))
+        unit = self._side / np.sqrt(np.prod(self._video.size))
         unit *= tracker_assist.unit(self._tracker, self._video)
         both = (walk.said(self._asked, unit) for walk in (self._ahead, self._behind))
         return [replace(said, xy=self._inward(said.xy)) for said in both]

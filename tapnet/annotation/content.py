@@ -11,6 +11,7 @@ is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,7 +46,7 @@ class Click:
             if not number or not abs(value) <= MAX_PLACE:  # nor NaN
                 raise ValueError(
                     f"a click's {axis} on frame {self.frame}: expected a finite number of pixels, "
-                    f"{MAX_PLACE:g} at most, got {_short(value)}"
+                    f"{MAX_PLACE:g} at most, got {short(value)}"
                 )
 
     @classmethod
@@ -75,10 +76,10 @@ class Content:
             if not isinstance(text, str) or len(text) > MAX_TEXT or not text.isprintable():
                 raise ValueError(
                     f"{field}: expected one line of text, {MAX_TEXT} characters at most, "
-                    f"got {_short(text)}"
+                    f"got {short(text)}"
                 )
         if self.assist not in ASSISTS:
-            raise ValueError(f"assist: expected {_listed(ASSISTS)}, got {_short(self.assist)}")
+            raise ValueError(f"assist: expected {_listed(ASSISTS)}, got {short(self.assist)}")
         _check_count(self.clicks, MAX_CLICKS, "clicks")
         _check_count(self.hidden, MAX_RANGES, "hidden ranges")
         for earlier, later in pairwise(self.clicks):
@@ -111,7 +112,7 @@ class Content:
         _check_list(hidden, MAX_RANGES, "hidden")
         for given in hidden:
             if not isinstance(given, list | tuple) or len(given) != 2:
-                raise ValueError(f"hidden: expected pairs [start, end], got {_short(given)}")
+                raise ValueError(f"hidden: expected pairs [start, end], got {short(given)}")
         texts = {key: value[key] for key in _FIELDS if key in value} | {
             "clicks": tuple(Click.from_json(click) for click in clicks),
             "hidden": tuple((start, stop) for start, stop in hidden),
@@ -128,6 +129,15 @@ class Content:
             "assist": self.assist,
             "model": self.model,
         }
+
+    @classmethod
+    def from_text(cls, text: str) -> Content:
+        """The content that `to_text` wrote."""
+        return cls.from_json(json.loads(text))
+
+    def to_text(self) -> str:
+        """As JSON without blanks: what databases keep."""
+        return json.dumps(self.to_json(), separators=(",", ":"))
 
     def check_within(self, frames: int, width: int, height: int) -> None:
         """Raises ValueError when a click or hidden frame is outside a video of that size.
@@ -178,6 +188,11 @@ class Path:
             xy=(self.xy, "n 2"), visible=(self.visible, "n"), confidence=(self.confidence, "n")
         )
 
+    @classmethod
+    def none(cls) -> Path:
+        """That of a content without clicks."""
+        return cls(0, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.zeros(0, np.float32))
+
     def __len__(self) -> int:
         return len(self.xy)
 
@@ -187,25 +202,31 @@ class Path:
         return self.start + len(self.xy)
 
 
+def ranges(flags: np.ndarray, start: int = 0) -> tuple[tuple[int, int], ...]:
+    """The frames where `flags` [n] is true, as half-open ranges; the first flag is of `start`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return tuple((start + int(a), start + int(b)) for a, b in edges.reshape(-1, 2))
+
+
 def _check_frame(value: Any, what: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_FRAME:
-        raise ValueError(f"{what}: expected a whole number, 0..{MAX_FRAME}, got {_short(value)}")
+        raise ValueError(f"{what}: expected a whole number, 0..{MAX_FRAME}, got {short(value)}")
 
 
 def _check_keys(value: Any, needed: Iterable[str], known: Iterable[str], what: str) -> None:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{what}: expected an object with {_listed(known)}, got {_short(value)}")
+        raise ValueError(f"{what}: expected an object with {_listed(known)}, got {short(value)}")
     missing = [key for key in needed if key not in value]
     if missing:
         raise ValueError(f"{what}: expected {_listed(needed)}, but {_listed(missing)} is missing")
     unknown = sorted(str(key) for key in value.keys() - set(known))
     if unknown:
-        raise ValueError(f"{what}: expected {_listed(known)}, got also {_short(unknown[0])}")
+        raise ValueError(f"{what}: expected {_listed(known)}, got also {short(unknown[0])}")
 
 
 def _check_list(value: Any, limit: int, what: str) -> None:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{what}: expected a list, got {_short(value)}")
+        raise ValueError(f"{what}: expected a list, got {short(value)}")
     _check_count(value, limit, what)
 
 
@@ -218,6 +239,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """The value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,7 +7,6 @@ with `Conflict`; the check is part of the statement that writes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -92,6 +91,14 @@ class Edits(Part):
         with self._database.reading() as read:
             return [_track(row) for row in read.execute(rows)]
 
+    def versions(self, video_id: int) -> dict[int, int]:
+        """The version of each track of a video, deleted ones aside, by its number."""
+        rows = sa.select(tracks.c.id, tracks.c.version).where(
+            tracks.c.video_id == video_id, tracks.c.deleted == sa.false()
+        )
+        with self._database.reading() as read:
+            return {row.id: row.version for row in read.execute(rows)}
+
     def track_counts(self) -> dict[int, int]:
         """How many tracks a video has, deleted ones aside, by its number; 0 is left out."""
         rows = sa.select(tracks.c.video_id, sa.func.count()).where(tracks.c.deleted == sa.false())
@@ -142,7 +149,7 @@ def create(
         {
             "video_id": video_id,
             "version": 1,
-            "content": _text(content),
+            "content": content.to_text(),
             "stage": "annotate",
             "deleted": False,
             "changed_at": write.now,
@@ -205,7 +212,7 @@ def _change(
     stage = changes.get("stage", "refine" if before.stage == "agreed" else before.stage)
     values = {
         "version": base + 1,
-        "content": _text(content),
+        "content": content.to_text(),
         "stage": stage,
         "deleted": changes.get("deleted", False),
         "changed_at": max(write.now, row.changed_at),  # clocks may differ, and go back
@@ -237,7 +244,7 @@ def _conflict(write: Transaction, now: Track, base: int, ours: Content) -> Confl
     then = write.execute(rows).scalar()
     if then is None:
         raise ValueError(f"base_version: expected 1..{now.version} of track {now.id}, got {base}")
-    return Conflict(now, None if now.deleted else merge(content_of(then), ours, now.content))
+    return Conflict(now, None if now.deleted else merge(Content.from_text(then), ours, now.content))
 
 
 def _first_result(write: Transaction, edit_id: str) -> list[Track]:
@@ -247,7 +254,7 @@ def _first_result(write: Transaction, edit_id: str) -> list[Track]:
             row.track_id,
             row.video_id,
             row.version,
-            content_of(row.content),
+            Content.from_text(row.content),
             row.stage,
             row.deleted,
             moment(row.time),
@@ -277,7 +284,7 @@ def _past(
 
 
 def _past_edit(row: sa.Row) -> Edit:
-    content = content_of(row.content)
+    content = Content.from_text(row.content)
     return Edit(row.version, row.by, moment(row.time), row.kind, row.stage, content)
 
 
@@ -292,21 +299,12 @@ def _track(row: sa.Row) -> Track:
         row.id,
         row.video_id,
         row.version,
-        content_of(row.content),
+        Content.from_text(row.content),
         row.stage,
         row.deleted,
         moment(row.changed_at),
         row.changed_by,
     )
-
-
-def content_of(text: str) -> Content:
-    """The content that the database keeps as text."""
-    return Content.from_json(json.loads(text))
-
-
-def _text(content: Content) -> str:
-    return json.dumps(content.to_json(), separators=(",", ":"))
 
 
 def _check_edit(kind: str, edit_id: str) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from tapnet.annotation import quality
-from tapnet.annotation.content import Path
+from tapnet.annotation.content import Content, Path
 from tapnet.annotation.database import Transaction
-from tapnet.annotation.edits import change_stage, content_of
+from tapnet.annotation.edits import change_stage
 from tapnet.annotation.part import Part, found, moment
 from tapnet.annotation.paths import path_of
 from tapnet.annotation.people import user_of
@@ -116,7 +116,7 @@ class Passes(Part):
                     row.video_id,
                     row.by,
                     row.time,
-                    content_of(row.content),
+                    Content.from_text(row.content),
                     by_hand=row.kind != "import",
                 )
                 for row in read.execute(rows.order_by(edits.c.id))
@@ -261,7 +261,7 @@ def _pass(
     """What a pass left, and the path of it: the one that was computed, if it is whole."""
     of_it = sa.select(edits).where(edits.c.track_id == track_id, edits.c.version == version)
     edit = read.execute(of_it).one()
-    content = content_of(edit.content)
+    content = Content.from_text(edit.content)
     kept = sa.select(paths).where(paths.c.track_id == track_id, paths.c.version == version)
     row = read.execute(kept.where(paths.c.complete == sa.true())).first()
     path = quality.straight(content) if row is None else path_of(row)

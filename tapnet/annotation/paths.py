@@ -79,6 +79,13 @@ class Paths(Part):
                 for row in read.execute(rows)
             }
 
+    def computed(self, video_id: int) -> set[tuple[int, int]]:
+        """Which versions of the tracks of a video have a whole path: (track id, version)."""
+        rows = sa.select(paths.c.track_id, paths.c.version).join(tracks)
+        rows = rows.where(tracks.c.video_id == video_id, paths.c.complete == sa.true())
+        with self._database.reading() as read:
+            return {(track_id, version) for track_id, version in read.execute(rows)}
+
     def path_at(self, track_id: int, version: int) -> StoredPath | None:
         """The path of that version of a track, where it is kept."""
         with self._database.reading() as read:
@@ -215,9 +222,7 @@ def _contents(
         .with_for_update(of=tracks, key_share=True)  # one writer of their paths at a time
     )
     contents = {
-        (t, v): Content.from_json(json.loads(text))
-        for t, v, text in write.execute(rows)
-        if (t, v) in wanted
+        (t, v): Content.from_text(text) for t, v, text in write.execute(rows) if (t, v) in wanted
     }
     for track_id, version in wanted - contents.keys():
         raise KeyError(f"no track {track_id} of version {version} in video {video_id}")

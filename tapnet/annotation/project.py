@@ -11,13 +11,11 @@ from tapnet.annotation.jobs import Jobs
 from tapnet.annotation.part import moment
 from tapnet.annotation.passes import Passes
 from tapnet.annotation.people import People
-from tapnet.annotation.records import Conflict, Event
+from tapnet.annotation.records import PRIVATE, Conflict, Event
 from tapnet.annotation.schema import events
 from tapnet.annotation.transfer import Transfer
 
 __all__ = ["Conflict", "Project", "check_export"]
-
-HOME = ".tapnet"  # folder of the database, inside the project's
 
 
 class Project(Transfer, Passes, Jobs, People):
@@ -43,7 +41,7 @@ class Project(Transfer, Passes, Jobs, People):
         folder = File(folder).resolve()
         if not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder of videos; create it or choose another")
-        file = str(folder / HOME / "studio.sqlite")
+        file = str(folder / PRIVATE / "studio.sqlite")
         return cls(folder, Database(database or URL.create("sqlite", database=file)))
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapnet.annotation.content import Content, Path
+from tapnet.annotation.content import Content, Path, ranges
 
 WITHIN = (1, 2, 4, 8)  # pixels
 APART = 4.0  # pixels: farther than this, two passes disagree on a frame
@@ -46,7 +46,7 @@ class Work:
 def straight(content: Content) -> Path:
     """Straight lines from click to click: from the first one's frame to the last one's."""
     if not content.clicks:
-        return Path(0, np.zeros((0, 2), np.float32), np.zeros(0, bool), np.zeros(0, np.float32))
+        return Path.none()
     at = [click.frame for click in content.clicks]
     frames = np.arange(at[0], at[-1] + 1)
     places = np.array([[click.x, click.y] for click in content.clicks]).T
@@ -86,9 +86,7 @@ def disagreement(part: Apart) -> tuple[tuple[int, int], ...]:
     or only one of them sees it.
     """
     wrong = ~part.same | (part.both & (part.distance > APART))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wrong, [False]]).astype(int)))
-    first = int(part.frames[0]) if len(part.frames) else 0
-    return tuple((first + int(a), first + int(b)) for a, b in edges.reshape(-1, 2))
+    return ranges(wrong, int(part.frames[0]) if len(part.frames) else 0)
 
 
 def drift(parts: Iterable[tuple[int, Apart]]) -> list[dict[str, Any]]:

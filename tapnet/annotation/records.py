@@ -11,6 +11,7 @@ import numpy as np
 
 from tapnet.annotation.content import Content, Path
 
+PRIVATE = ".tapnet"  # in the folder of a project: what belongs to it, never shown as a video
 ROLES = ("annotator", "reviewer", "admin")  # each may do what the ones before it may
 STAGES = ("annotate", "refine", "agreed")  # of a track
 TASK_STAGES = ("annotate", "refine", "review")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tapnet.annotation.content import Click, Content
+from tapnet.annotation.content import Click, Content, ranges
 
 
 def clicked_frames(visible: np.ndarray, every: int) -> list[int]:
@@ -34,9 +34,8 @@ def annotate(
     """
     frames = clicked_frames(~occluded, every)
     places = np.clip(points + offsets, 0, size[::-1])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], occluded, [False]]).astype(int)))
     return Content(
         clicks=tuple(Click(t, float(places[t, 0]), float(places[t, 1])) for t in frames),
-        hidden=tuple((int(a), int(b)) for a, b in edges.reshape(-1, 2)),
+        hidden=ranges(occluded),
         assist=assist,
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tapnet.annotation.content import Click, Content, Path
+from tapnet.annotation.content import Click, Content, Path, ranges
 from tapnet.annotation.edits import Edits, create
 from tapnet.annotation.paths import Paths, write_imported
 from tapnet.annotation.records import Track, User, Video
@@ -198,6 +198,5 @@ def _imported(tracks: Tracks, n: int, video: Video) -> tuple[Content, Path]:
         asked = round(float(tracks.query_points[n, 0])) - tracks.start
         at = asked if asked in good else int(good[0])
         clicks = (Click(tracks.start + at, *map(float, xy[at])),)
-    hidden = tracks.start + np.flatnonzero(np.diff(np.r_[1, visible, 1].astype(int)))
-    ranges = tuple((int(a), int(b)) for a, b in hidden.reshape(-1, 2))
-    return Content(clicks=clicks, hidden=ranges, assist="imported"), path
+    hidden = ranges(~visible, tracks.start)
+    return Content(clicks=clicks, hidden=hidden, assist="imported"), path

@@ -51,7 +51,7 @@ def at_least(role: str) -> Any:
     """Of users with this role or a higher one."""
 
     async def allowed(user: Someone) -> User:
-        if ROLES.index(user.role) < ROLES.index(role):
+        if not user.may(role):
             raise HTTPException(
                 403, f"expected the role {role}, {user.name} is {user.role}; ask an admin"
             )

@@ -15,10 +15,11 @@ from fastapi import Depends, Path, Request
 from pydantic import AfterValidator, Field
 
 from tapnet.annotation.project import Project
+from tapnet.annotation.records import PRIVATE
 from tapnet.studio.events import Hub
 from tapnet.studio.filling import Filling
 from tapnet.studio.frames import FrameServer
-from tapnet.studio.options import PRIVATE, Options
+from tapnet.studio.options import Options
 from tapnet.studio.uploads import Uploads
 from tapnet.studio.workers import Workers
 

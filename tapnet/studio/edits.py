@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,10 +13,11 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from tapnet.annotation.content import MAX_FRAME, Click, Content
-from tapnet.annotation.records import StoredPath, Track, User
+from tapnet.annotation.records import PRIVATE, StoredPath, Track, User
 from tapnet.studio.access import Reviewer, Someone
+from tapnet.studio.apart import ask
 from tapnet.studio.context import Id, Number, Studio, Studying, Text
-from tapnet.studio.options import MAX_CONTENTS, PRIVATE
+from tapnet.studio.options import MAX_CONTENTS
 
 router = APIRouter(prefix="/api", tags=["tracks"])
 EditId = Annotated[Text, Field(max_length=100)]
@@ -211,18 +209,21 @@ async def import_tracks(
 
 def _import(studio: Studio, video_id: int, file: Path, user: User) -> list[dict[str, Any]]:
     """In a process of its own, which a file from a stranger may not make large or busy for long."""
-    command = [sys.executable, "-m", "tapnet.studio.importing", str(studio.options.folder)]
-    command += [studio.options.database or "", str(video_id), str(user.id), str(file)]
+    options = studio.options
     try:
-        done = subprocess.run(command, capture_output=True, timeout=300)
-    except subprocess.TimeoutExpired:
-        raise HTTPException(
-            422, "expected a file that can be read in 5 minutes; cut it in parts"
-        ) from None
-    said = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
-    if "tracks" not in said:
-        wrong = said.get("error", "the file cannot be read: it is damaged or too large")
-        raise HTTPException(422, wrong.replace(str(file), "the file"))
+        said = ask(
+            "importing",
+            str(options.folder),
+            options.database or "",
+            str(video_id),
+            str(user.id),
+            str(file),
+            seconds=300,
+            late="expected a file that can be read in 5 minutes; cut it in parts",
+            broken="the file cannot be read: it is damaged or too large",
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(file), "the file")) from error
     return said["tracks"]
 
 

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from tapnet.annotation.content import short
 from tapnet.annotation.records import Conflict
 from tapnet.faults import is_told_to_users
 
@@ -45,7 +46,7 @@ def _invalid(request: Request, error: Any) -> JSONResponse:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].replace("Input should", "should").replace("Value error, ", "")
-    got = "" if first["type"] == "missing" else f", got {_short(first.get('input'))}"
+    got = "" if first["type"] == "missing" else f", got {short(first.get('input'))}"
     return refusal(422, f"{place}: {message[:1].lower()}{message[1:]}{got}")
 
 
@@ -78,8 +79,3 @@ def _system(request: Request, error: Any) -> JSONResponse:
 def _fault(request: Request, error: Any) -> JSONResponse:
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
     return refusal(500, f"the studio has a fault ({type(error).__name__}); its log has the details")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

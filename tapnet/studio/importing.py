@@ -7,25 +7,23 @@ prints {"tracks": [...]} or {"error": sentence}; DATABASE may be empty.
 
 from __future__ import annotations
 
-import json
 import sys
+from typing import Any
 
 from tapnet.annotation.project import Project
-from tapnet.studio.options import DECODER_MEMORY, limit_memory
+from tapnet.studio.apart import answer, told
 
 
-def main(folder: str, database: str, video: str, user: str, file: str) -> dict[str, object]:
+def main(folder: str, database: str, video: str, user: str, file: str) -> dict[str, Any]:
     """What is printed."""
-    try:
+
+    def work() -> dict[str, Any]:
         project = Project.open(folder, database or None)
         made = project.import_tracks(int(video), file, project.user(int(user)))
         return {"tracks": [track.to_json() for track in made]}
-    except (ValueError, KeyError, OSError) as error:
-        return {"error": " ".join(str(error.args[0] if error.args else error).split())}
-    except MemoryError:
-        return {"error": "the file asks for more memory than tracks may; cut it in parts"}
+
+    return told(work, "the file asks for more memory than tracks may; cut it in parts")
 
 
 if __name__ == "__main__":
-    limit_memory(DECODER_MEMORY)
-    sys.stdout.write(json.dumps(main(*sys.argv[1:])) + "\n")
+    answer(lambda: main(*sys.argv[1:]))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PRIVATE = ".tapnet"  # in the folder: what belongs to the studio, never shown as a video
 UPLOADS = "uploads"  # in the folder: videos that came through the browser
 
 MAX_BODY = 16 << 20  # bytes of a request that is read whole

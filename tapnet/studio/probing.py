@@ -6,13 +6,13 @@ taken, since playlists would make FFmpeg open other files of this machine.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tapnet.studio.options import DECODER_MEMORY, MAX_FRAMES, MAX_PIXELS, limit_memory
+from tapnet.studio.apart import answer, ask, told
+from tapnet.studio.options import MAX_FRAMES, MAX_PIXELS
 
 PATIENCE_SECONDS = 120.0
 
@@ -48,36 +48,27 @@ class Found:
 
 def probe(path: Path) -> Found:
     """What video is in the file. Raises ValueError with one sentence when it is not taken."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "tapnet.studio.probing", str(path)],
-            capture_output=True,
-            timeout=PATIENCE_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ValueError(
-            f"expected a video that can be read in {PATIENCE_SECONDS:.0f} s, "
-            "it takes longer; convert it to mp4"
-        ) from error
-    said = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
-    if "error" in said:
-        raise ValueError(said["error"])
-    if done.returncode or not said:
-        raise ValueError("expected a video, but reading the file fails; convert it to mp4")
+    said = ask(
+        "probing",
+        str(path),
+        seconds=PATIENCE_SECONDS,
+        late=f"expected a video that can be read in {PATIENCE_SECONDS:.0f} s, "
+        "it takes longer; convert it to mp4",
+        broken="expected a video, but reading the file fails; convert it to mp4",
+    )
     return Found(**said)
 
 
-def main(path: Path) -> dict[str, str | int]:
+def main(path: Path) -> dict[str, Any]:
     """`Found` as a dict, or {"error": sentence}."""
-    try:
-        return _look(path)
-    except (ValueError, OSError) as error:
-        return {"error": " ".join(str(error).replace(f"{path}: ", "").split())}
-    except MemoryError:
-        return {"error": "the file asks for more memory than a video may; convert it to mp4"}
+    greedy = "the file asks for more memory than a video may; convert it to mp4"
+    said = told(lambda: _look(path), greedy)
+    if "error" in said:
+        said["error"] = said["error"].replace(f"{path}: ", "")
+    return said
 
 
-def _look(path: Path) -> dict[str, str | int]:
+def _look(path: Path) -> dict[str, Any]:
     import av
 
     from tapnet import video
@@ -110,5 +101,4 @@ def _look(path: Path) -> dict[str, str | int]:
 
 
 if __name__ == "__main__":
-    limit_memory(DECODER_MEMORY)
-    sys.stdout.write(json.dumps(main(Path(sys.argv[1]))) + "\n")
+    answer(lambda: main(Path(sys.argv[1])))

@@ -86,7 +86,7 @@ def address_of(listener: socket.socket, host: str) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket on the port, 0 = one that is free. Raises OSError that says what to do."""
+    """A socket on the port, 0 = one that is free. Raises ValueError that says what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends without delay (TCP_NODELAY) only where the protocol is stated: 40 ms an answer
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field
 
+from tapnet.annotation.passes import LONGEST_NOTE
 from tapnet.annotation.records import Difference, Pass, Task
 from tapnet.studio.access import Reviewer, Someone
 from tapnet.studio.context import Id, Number, Studying, check_lines
 
 router = APIRouter(prefix="/api", tags=["tasks"])
-Note = Annotated[str, Field(max_length=2000), AfterValidator(check_lines)]
+Note = Annotated[str, Field(max_length=LONGEST_NOTE), AfterValidator(check_lines)]
 Stage = Literal["annotate", "refine", "review"]
 
 

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tapnet.annotation.records import PRIVATE
 from tapnet.files import replacing
-from tapnet.studio.options import MAX_CHUNK, PRIVATE, UPLOADS
+from tapnet.studio.options import MAX_CHUNK, UPLOADS
 from tapnet.studio.probing import CONTAINERS, Found, probe
 
 KEPT_SECONDS = 7 * 24 * 3600  # an upload that nobody goes on with

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,7 @@ from tapnet.studio.context import Id, Studio, Studying, Text
 from tapnet.studio.frames import FORMATS
 from tapnet.studio.tasks import shown as task_shown
 from tapnet.studio.uploads import OutOfStep
-from tapnet.video.writing import HIGHEST_FPS, LOWEST_FPS
+from tapnet.video.writing import written_rate
 
 FOR_EVER = "private, max-age=31536000, immutable"
 RENEWED = "private, no-cache"
@@ -168,7 +167,7 @@ def _whole(studio: Studio, video: Video) -> dict[str, Any]:
     count = studio.project.track_counts().get(video.id, 0)
     shown = _shown(studio, video, count, studio.project.tasks(video_id=video.id))
     by_copy = shown["playable"] and not video.playable
-    times = np.arange(video.frames) / float(proxy_rate(video.fps)) if by_copy else video.times
+    times = np.arange(video.frames) / float(written_rate(video.fps)) if by_copy else video.times
     return shown | {"times": times.tolist()}
 
 
@@ -199,11 +198,6 @@ def _proxy(studio: Studio, video: Video) -> Path | None:
         if job.kind == "proxy" and job.state == "done" and job.result
     ]
     return next((path for path in made if path.is_file()), None)
-
-
-def proxy_rate(fps: float) -> Fraction:
-    """Frames a second of the copy of a video; those that mp4 can say."""
-    return Fraction(min(max(fps, LOWEST_FPS), HIGHEST_FPS)).limit_denominator(1001)
 
 
 def _stamp(path: Path) -> str:

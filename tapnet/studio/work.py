@@ -11,9 +11,8 @@ import numpy as np
 
 from tapnet.annotation.content import Path
 from tapnet.annotation.project import Project, check_export
-from tapnet.annotation.records import Job, Track, Video
+from tapnet.annotation.records import PRIVATE, Job, Track, Video
 from tapnet.faults import is_told_to_users
-from tapnet.studio.options import PRIVATE
 
 PARTIAL_SECONDS = 0.5  # between two looks at paths that are being computed
 MOST_OF_TIME = 10  # writing them may take this part of the time
@@ -54,16 +53,15 @@ def assist(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[s
 
 def _stale(project: Project, video_id: int, chosen: set[int] | None) -> list[Track]:
     """Tracks that have clicks and no whole path of their newest version."""
-    tracks = [
+    whole = project.computed(video_id)
+    return [
         track
         for track in project.tracks(video_id)
         if (chosen is None or track.id in chosen)
         and track.content.clicks
         and track.content.assist != "imported"
+        and (track.id, track.version) not in whole
     ]
-    stored = project.paths(video_id, [track.id for track in tracks])
-    whole = {(number, path.version) for number, path in stored.items() if path.complete}
-    return [track for track in tracks if (track.id, track.version) not in whole]
 
 
 def _groups(tracks: list[Track]) -> list[list[Track]]:
@@ -160,7 +158,7 @@ class _News:
         self._pause = max(PARTIAL_SECONDS, MOST_OF_TIME * (self._wrote - began))
 
     def _look(self) -> None:
-        versions = {track.id: track.version for track in self._project.tracks(self._video_id)}
+        versions = self._project.versions(self._video_id)
         self._current = {t.id for t in self._tracks if versions.get(t.id) == t.version}
         self._looked = time.monotonic()
 
@@ -177,6 +175,7 @@ def overlay(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[
     from tapnet.draw import draw
     from tapnet.video import open as open_video
     from tapnet.video import write
+    from tapnet.video.writing import written_rate
 
     job = jobs[0]
     video = project.video(job.video_id)
@@ -184,7 +183,7 @@ def overlay(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[
     clip = open_video(video.path)
     painted = draw(clip, xy, visible, trail=job.settings.get("trail", 16))
     out = _result(project, job, ".mp4")
-    write(out, _counted(painted, video.frames, progress), _rate(video.fps))
+    write(out, _counted(painted, video.frames, progress), float(written_rate(video.fps)))
     return f"{len(xy)} tracks on {video.frames} frames", _relative(project, out)
 
 
@@ -218,19 +217,13 @@ def proxy(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[st
     """Writes a copy of the video that browsers play; frame n is shown at n / rate."""
     from tapnet.video import open as open_video
     from tapnet.video import write
+    from tapnet.video.writing import written_rate
 
     video = project.video(jobs[0].video_id)
     out = _result(project, jobs[0], ".mp4")
     frames = _counted(open_video(video.path), video.frames, progress)
-    write(out, frames, _rate(video.fps), crf=20)
+    write(out, frames, float(written_rate(video.fps)), crf=20)
     return f"{video.frames} frames", _relative(project, out)
-
-
-def _rate(fps: float) -> float:
-    """Frames a second, within what mp4 can say."""
-    from tapnet.video.writing import HIGHEST_FPS, LOWEST_FPS
-
-    return min(max(fps, LOWEST_FPS), HIGHEST_FPS)
 
 
 def _counted(frames: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:

@@ -39,7 +39,7 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: expected at least one frame, got none")
-    rate = Fraction(fps).limit_denominator(1001)
+    rate = written_rate(fps)
     with (
         replacing(path) as temporary,
         av.open(f"file:{temporary}", "w", options={"movflags": "+faststart"}) as container,
@@ -48,6 +48,11 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
         for t, frame in enumerate(chain([first], frames)):
             container.mux(stream.encode(_picture(frame, first.shape, t, rate)))
         container.mux(stream.encode())
+
+
+def written_rate(fps: float) -> Fraction:
+    """The rate, of those that `write` takes and files tell, which is nearest to `fps`."""
+    return Fraction(min(max(fps, LOWEST_FPS), HIGHEST_FPS)).limit_denominator(1001)
 
 
 def _stream(container: Any, first: np.ndarray, rate: Fraction, crf: int) -> Any:
