@@ -44,7 +44,7 @@ class Compare {
     this.rows = h("tbody");
     this.words = h("p", { class: "here" });
     this.agreeButton = h("button", { type: "button", class: "main", title: "Agree on this track (Enter)", onclick: () => this.agree() }, icon("check"), h("span", {}, "Agree"));
-    this.side = h("aside", { class: "side compare-side" });
+    this.side = h("aside", { class: "side" });
     this.element = h("main", { class: "editor compare" },
       h("header", { class: "bar" },
         h("a", { class: "button quiet square", href: `#/video/${video.id}`, title: "Back to the video", "aria-label": "Back to the video" }, icon("back")),

@@ -104,8 +104,7 @@ export function menu(button, items, { role = "menu", label = "" } = {}) {
       } else if (role === "menu") along(panel, event);
     });
     panel.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-      const chosen = /** @type {Element} */ (event.target).closest("[role=menuitem], [data-close]");
-      if (chosen && !chosen.hasAttribute("data-stay")) close();
+      if (/** @type {Element} */ (event.target).closest("[role=menuitem], [data-close]")) close();
     });
     document.addEventListener("pointerdown", outside, true);
     addEventListener("resize", close);
@@ -147,10 +146,10 @@ export function menuItem(name, words, run, { note, danger, disabled } = {}) {
 
 /**
  * A button with an icon; its words are for screen readers and the tooltip.
- * @param {import("./icons.js").Icon} name @param {string} words @param {(event: MouseEvent) => void} [run] @param {{key?: string, class?: string, text?: boolean}} [more]
+ * @param {import("./icons.js").Icon} name @param {string} words @param {(event: MouseEvent) => void} [run] @param {{key?: string, class?: string}} [more]
  * @returns {HTMLButtonElement}
  */
-export function iconButton(name, words, run, { key, class: kind = "quiet square", text = false } = {}) {
+export function iconButton(name, words, run, { key, class: kind = "quiet square" } = {}) {
   const title = key ? `${words} (${key})` : words;
-  return h("button", { type: "button", class: kind, title, "aria-label": words, onclick: run }, icon(name), text && h("span", { class: "words" }, words));
+  return h("button", { type: "button", class: kind, title, "aria-label": words, onclick: run }, icon(name));
 }

@@ -60,7 +60,6 @@ export class Frames extends Signals {
     this.plays = false;
     this.seeking = -1;
     if (this.shown !== this.target) this.load(this.target);
-    this.emit("image-only");
   }
 
   async ready() {

@@ -27,7 +27,6 @@ export class Live {
     on("track", (data) => this.track(data));
     on("path", (data) => this.path(data));
     on("job", (data) => this.job(data));
-    on("task", () => editor.emit("tasks"));
     this.source.addEventListener("error", () => this.broken());
   }
 
@@ -39,12 +38,10 @@ export class Live {
       this.editor.tracks.refresh().then(() => this.allPaths(), () => {});
       this.editor.refreshJobs();
     }
-    this.editor.emit("connection", true);
   }
 
   broken() {
     this.lost = true;
-    this.editor.emit("connection", false);
     if (this.source?.readyState !== EventSource.CLOSED) return; // the browser tries again
     clearTimeout(this.again);
     this.again = setTimeout(() => this.open(), 2000);

@@ -91,7 +91,7 @@ export class Player extends Signals {
     const way = Math.sign(this.rate);
     let due = performance.now();
     for (let frame = frames.target; ; ) {
-      const next = frame + way * Math.max(1, Math.abs(this.rate) > 2 ? 2 : 1);
+      const next = frame + way * (Math.abs(this.rate) > 2 ? 2 : 1);
       if (run !== this.run) return;
       if (next < 0 || next >= frames.count) return this.pause();
       const seconds = Math.abs(frames.times[next] - frames.times[frame]) / Math.abs(this.rate);

@@ -11,7 +11,7 @@ import { preferences } from "./prefs.js";
 export function sidePanel(editor, models, act) {
   const title = h("h2", {});
   const grid = h("button", { type: "button", class: "quiet", "data-grid": true, title: "Grid of points (G)" }, icon("grid"), h("span", {}, "Grid"));
-  menu(grid, () => [gridPanel(editor, models)], { role: "dialog", label: "Grid of points" });
+  menu(grid, () => [gridPanel(editor)], { role: "dialog", label: "Grid of points" });
   const follow = h("button", { type: "button", class: "quiet", title: "How new points are followed" });
   menu(follow, () => [followPanel(editor, models)], { role: "dialog", label: "How points are followed" });
   const list = new PointList(editor);
@@ -70,8 +70,8 @@ function suggestion(editor) {
   ];
 }
 
-/** @param {Editor} editor @param {{name: string}[]} models */
-function gridPanel(editor, models) {
+/** @param {Editor} editor */
+function gridPanel(editor) {
   const { width, height } = editor.video;
   const count = h("input", { type: "range", min: "4", max: "400", step: "1", value: preferences.values.gridCount, "aria-label": "Number of points" });
   const shown = h("output", {});

@@ -69,7 +69,7 @@ export function sendBack(task, load) {
 }
 
 /** @param {any} quality */
-export function qualityTable(quality) {
+function qualityTable(quality) {
   const number = (/** @type {any} */ value, /** @type {string} */ unit = "", digits = 1) => (value === null || value === undefined ? "–" : `${Number(value).toFixed(digits)}${unit}`);
   const share = (/** @type {any} */ value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
   const figure = (/** @type {string} */ value, /** @type {string} */ words) => h("div", { class: "figure" }, h("b", {}, value), h("span", {}, words));

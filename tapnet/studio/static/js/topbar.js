@@ -132,7 +132,7 @@ function removeAll(editor) {
 const NAMES = { assist: "Following points", overlay: "Painting the video", export: "Writing the file", proxy: "Making a copy that browsers play" };
 
 /** What a job does, in words. @param {import("./types.js").Job} job */
-export const jobName = (job) => NAMES[/** @type {"assist"} */ (job.kind)] ?? job.kind;
+const jobName = (job) => NAMES[/** @type {"assist"} */ (job.kind)] ?? job.kind;
 
 /** Work under way, with its progress; a click lists it and cancels. @param {Editor} editor */
 function jobsButton(editor) {

@@ -143,7 +143,6 @@ export class Tracks extends Signals {
       this.put(key, { ...from, deleted }, waits ? track.content : from.content);
     });
     this.arrange();
-    this.emit("saved", keys);
   }
 
   /** The server does not take an edit: what it has is shown again. @param {import("./outbox.js").Entry} entry */

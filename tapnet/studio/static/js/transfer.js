@@ -55,7 +55,7 @@ export function chooseImport(editor) {
 }
 
 /** @param {Editor} editor @param {File} file */
-export async function importFile(editor, file) {
+async function importFile(editor, file) {
   try {
     const tracks = await call("POST", `videos/${editor.video.id}/import?name=${encodeURIComponent(file.name)}`, file);
     for (const track of tracks) editor.tracks.receive(track);
