@@ -1,6 +1,6 @@
 /** The page as a whole: who is logged in, which screen is on, what every screen has in its bar. */
 import { Refused, get, onLoggedOut, post, useToken } from "./api.js";
-import { iconButton, menu, menuItem, toast } from "./dialog.js";
+import { attempt, iconButton, menu, menuItem } from "./dialog.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { loginScreen, loginAgain } from "./login.js";
@@ -143,11 +143,6 @@ export class App {
   }
 
   async logout() {
-    try {
-      await post("logout");
-    } catch (error) {
-      return toast(/** @type {Error} */ (error).message, "bad");
-    }
-    this.askLogin();
+    if (await attempt(() => post("logout"))) this.askLogin();
   }
 }

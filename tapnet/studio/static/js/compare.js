@@ -1,6 +1,6 @@
 /** Two passes over a video side by side: where they differ, and agreeing on a track. */
 import { get, newName, post } from "./api.js";
-import { iconButton, toast } from "./dialog.js";
+import { attempt, iconButton, toast } from "./dialog.js";
 import { counted, fill, h, shortName } from "./dom.js";
 import { Frames } from "./frames.js";
 import { icon } from "./icons.js";
@@ -192,17 +192,13 @@ class Compare {
   async agree() {
     const one = this.now;
     if (!one || one.agreed || this.app.me.role === "annotator") return;
-    try {
-      await post(`tracks/${one.track}/agree`, { base_version: one.second.version, edit_id: newName() });
-      one.agreed = true;
-      toast(`Agreed on ${one.second.content.name || `track ${one.track}`}`, "good");
-      const next = this.found.findIndex((other) => !other.agreed);
-      this.fillSide();
-      if (next >= 0) this.choose(next);
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-      this.load();
-    }
+    const edit = { base_version: one.second.version, edit_id: newName() };
+    if (!(await attempt(() => post(`tracks/${one.track}/agree`, edit)))) return this.load();
+    one.agreed = true;
+    toast(`Agreed on ${one.second.content.name || `track ${one.track}`}`, "good");
+    const next = this.found.findIndex((other) => !other.agreed);
+    this.fillSide();
+    if (next >= 0) this.choose(next);
   }
 
   resize() {

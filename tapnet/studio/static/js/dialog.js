@@ -50,6 +50,30 @@ export function ask(title, body, buttons) {
   });
 }
 
+/**
+ * A dialog with fields, which closes once `run` went well.
+ * @param {string} title @param {Node[]} fields @param {string} words of the button @param {() => Promise<any>} run
+ */
+export function askFields(title, fields, words, run) {
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (await attempt(run)) box.close();
+  };
+  const box = dialog(title, [h("form", { class: "form", onsubmit: submit }, ...fields, h("button", { class: "main", type: "submit" }, words))]);
+  /** @type {HTMLElement|null} */ (box.querySelector("input, textarea"))?.focus();
+}
+
+/** Does something; says so where it fails. @param {() => Promise<any>} run @returns {Promise<boolean>} whether it went well */
+export async function attempt(run) {
+  try {
+    await run();
+    return true;
+  } catch (error) {
+    toast(/** @type {Error} */ (error).message, "bad");
+    return false;
+  }
+}
+
 /** @param {string} words @param {"plain"|"good"|"bad"} [kind] @param {{words: string, run: () => void}} [action] */
 export function toast(words, kind = "plain", action) {
   const place = /** @type {HTMLElement} */ (document.getElementById("toasts"));

@@ -1,7 +1,7 @@
 /** The screen of one video: bar, picture, points, strip of time. */
 import { get } from "./api.js";
 import { askConflict } from "./conflict.js";
-import { dialog, toast } from "./dialog.js";
+import { attempt, dialog, toast } from "./dialog.js";
 import { fill, h, say, shortName } from "./dom.js";
 import { Editor } from "./editor.js";
 import { showHistory } from "./history.js";
@@ -146,12 +146,8 @@ export async function editorScreen(root, id, app) {
   editor.frames.want(0);
   describe();
   Object.assign(globalThis, { studio: { editor, stage, timeline, preferences } }); // for the curious, and to measure
-  try {
-    await editor.load();
-    if (!editor.track && editor.tracks.list.length) say(`${editor.tracks.list.length} points`);
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  const loaded = await attempt(() => editor.load());
+  if (loaded && !editor.track && editor.tracks.list.length) say(`${editor.tracks.list.length} points`);
   return () => {
     document.removeEventListener("keydown", onKey);
     document.removeEventListener("keyup", onKeyUp);

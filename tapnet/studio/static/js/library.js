@@ -1,6 +1,6 @@
 /** The first screen: drop a video, or open one. */
 import { call, get } from "./api.js";
-import { ask, iconButton, menu, menuItem, toast } from "./dialog.js";
+import { ask, attempt, iconButton, menu, menuItem, toast } from "./dialog.js";
 import { clock, counted, fill, h, shortName, size } from "./dom.js";
 import { icon } from "./icons.js";
 import { Upload, forget, unfinished } from "./uploads.js";
@@ -145,10 +145,5 @@ function card(video, app, load) {
 async function remove(video, load) {
   const words = `${shortName(video.name)} and its ${counted(video.tracks, "point")} leave the list. The file stays where it is, the tracks stay in the history.`;
   if ((await ask("Remove this video?", [h("p", {}, words)], [["Keep it", "no"], ["Remove", "yes", "danger"]])) !== "yes") return;
-  try {
-    await call("DELETE", `videos/${video.id}`);
-    load();
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  if (await attempt(() => call("DELETE", `videos/${video.id}`))) load();
 }

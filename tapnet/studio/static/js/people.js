@@ -1,6 +1,6 @@
 /** Who may work here: for admins. */
 import { call, get, post } from "./api.js";
-import { ask, dialog, iconButton, toast } from "./dialog.js";
+import { ask, askFields, attempt, iconButton, toast } from "./dialog.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 /** @typedef {{id: number, name: string, role: string}} User */
@@ -19,18 +19,6 @@ export async function peopleScreen(root, app) {
   return () => {};
 }
 
-/** @param {() => Promise<any>} run @param {() => void} then */
-async function doing(run, then) {
-  try {
-    await run();
-    then();
-    return true;
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-    return false;
-  }
-}
-
 /** @param {string} now @returns {HTMLSelectElement} */
 function roles(now) {
   return h("select", { "aria-label": "Role" }, ...ROLES.map(([value, words]) => h("option", { value, selected: value === now, title: words }, value)));
@@ -39,7 +27,10 @@ function roles(now) {
 /** @param {User} user @param {import("./app.js").App} app @param {() => void} load */
 function line(user, app, load) {
   const role = roles(user.role);
-  role.addEventListener("change", () => doing(() => call("PATCH", `users/${user.id}`, { role: role.value }), () => toast(`${user.name} is now ${role.value}`, "good")).then((ok) => ok || load()));
+  role.addEventListener("change", async () => {
+    if (await attempt(() => call("PATCH", `users/${user.id}`, { role: role.value }))) toast(`${user.name} is now ${role.value}`, "good");
+    else load();
+  });
   const mine = user.name === app.me.name;
   if (mine) role.disabled = true;
   return h("tr", {}, h("td", {}, h("span", { class: "initial", "aria-hidden": "true" }, user.name.slice(0, 1).toUpperCase()), " ", user.name, mine && h("span", { class: "muted" }, " (you)")), h("td", {}, role),
@@ -55,29 +46,25 @@ function addPerson(load) {
   const tell = () => (about.textContent = ROLES.find(([value]) => value === role.value)?.[1] ?? "");
   role.addEventListener("change", tell);
   tell();
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    const made = () => post("users", { name: name.value.trim(), password: password.value, role: role.value });
-    if (await doing(made, load)) box.close();
-  };
-  const box = dialog("Add a person", [h("form", { class: "form", onsubmit: submit }, h("label", {}, "Name", name), h("label", {}, "Password", password), h("label", {}, "Role", role), about, h("button", { class: "main", type: "submit" }, "Add"))]);
-  name.focus();
+  const fields = [h("label", {}, "Name", name), h("label", {}, "Password", password), h("label", {}, "Role", role), about];
+  askFields("Add a person", fields, "Add", async () => {
+    await post("users", { name: name.value.trim(), password: password.value, role: role.value });
+    load();
+  });
 }
 
 /** @param {User} user */
 function newPassword(user) {
   const password = h("input", { type: "password", required: true, autocomplete: "new-password" });
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    if (await doing(() => call("PATCH", `users/${user.id}`, { password: password.value }), () => toast(`${user.name} has a new password`, "good"))) box.close();
-  };
-  const box = dialog(`New password for ${user.name}`, [h("form", { class: "form", onsubmit: submit }, h("label", {}, "Password", password), h("button", { class: "main", type: "submit" }, "Set"))]);
-  password.focus();
+  askFields(`New password for ${user.name}`, [h("label", {}, "Password", password)], "Set", async () => {
+    await call("PATCH", `users/${user.id}`, { password: password.value });
+    toast(`${user.name} has a new password`, "good");
+  });
 }
 
 /** @param {User} user @param {() => void} load */
 async function removePerson(user, load) {
   const words = `${user.name} can no longer log in. Their work stays, with their name.`;
   const answer = await ask(`Remove ${user.name}?`, [h("p", {}, words)], [["Keep", "no"], ["Remove", "yes", "danger"]]);
-  if (answer === "yes") await doing(() => call("DELETE", `users/${user.id}`), load);
+  if (answer === "yes" && (await attempt(() => call("DELETE", `users/${user.id}`)))) load();
 }

@@ -1,6 +1,6 @@
 /** My tasks: passes over videos that somebody asked me for. */
 import { get, post } from "./api.js";
-import { toast } from "./dialog.js";
+import { attempt, toast } from "./dialog.js";
 import { fill, h, moment, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 /** @typedef {import("./types.js").Task} Task */
@@ -13,6 +13,17 @@ const ABOUT = {
 };
 export const STATES = { open: "to do", submitted: "submitted", returned: "sent back", agreed: "agreed" };
 
+/** Whether somebody has yet to do it. @param {Task} task */
+const isOpen = (task) => task.state === "open" || task.state === "returned";
+
+/** @param {Task} task @returns {Promise<boolean>} whether the server took it */
+export function submitTask(task) {
+  return attempt(async () => {
+    await post(`tasks/${task.id}/submit`);
+    toast("Submitted", "good");
+  });
+}
+
 /** @param {HTMLElement} root @param {import("./app.js").App} app @returns {Promise<() => void>} */
 export async function tasksScreen(root, app) {
   const list = h("div", { class: "task-list" });
@@ -20,8 +31,8 @@ export async function tasksScreen(root, app) {
   const load = async () => {
     /** @type {Task[]} */
     const tasks = await get("tasks");
-    const open = tasks.filter((task) => task.state === "open" || task.state === "returned");
-    const rest = tasks.filter((task) => !open.includes(task));
+    const open = tasks.filter(isOpen);
+    const rest = tasks.filter((task) => !isOpen(task));
     fill(list,
       open.length === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
       ...open.map((task) => taskCard(task, load)),
@@ -35,16 +46,10 @@ export async function tasksScreen(root, app) {
 
 /** @param {Task} task @param {() => void} load */
 function taskCard(task, load) {
-  const open = task.state === "open" || task.state === "returned";
+  const open = isOpen(task);
   const review = task.stage === "review";
   const submit = async () => {
-    try {
-      await post(`tasks/${task.id}/submit`);
-      toast("Submitted", "good");
-      load();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
+    if (await submitTask(task)) load();
   };
   const name = shortName(task.video);
   return h("article", { class: open ? "task" : "task done" },

@@ -1,6 +1,6 @@
 /** The passes over a video: who does which, how far they are, and how well they agree. */
 import { get, post } from "./api.js";
-import { dialog, toast } from "./dialog.js";
+import { askFields, attempt, dialog } from "./dialog.js";
 import { clock, fill, h, shortName } from "./dom.js";
 import { STAGES, STATES } from "./tasks.js";
 /** @typedef {import("./types.js").Task} Task */
@@ -16,14 +16,12 @@ export async function teamDialog(video, app) {
     const tasks = await get(`videos/${video.id}/tasks`);
     fill(passes, tasks.length ? h("div", { class: "table" }, h("table", {}, h("tbody", {}, ...tasks.map((task) => line(task, leads, load))))) : h("p", { class: "muted" }, "Nobody has a task here yet. One person annotates, a second refines, a reviewer agrees."));
   };
-  try {
+  await attempt(async () => {
     await load();
     const assign = box.querySelector(".assign");
     if (assign) fill(assign, ...(await assignForm(video.id, load)));
     fill(figures, qualityTable(await get(`quality?video=${video.id}`)));
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  });
 }
 
 /** @param {Task} task @param {boolean} leads @param {() => void} load */
@@ -40,13 +38,8 @@ async function assignForm(video, load) {
   const who = h("select", { "aria-label": "Person" }, ...users.map((/** @type {any} */ user) => h("option", { value: user.name }, user.name)));
   const stage = h("select", { "aria-label": "Pass" }, ...Object.entries(STAGES).map(([value, words]) => h("option", { value }, words)));
   const give = async () => {
-    try {
-      const user = users.find((/** @type {any} */ one) => one.name === who.value);
-      await post(`videos/${video}/tasks`, { user: user.id, stage: stage.value });
-      load();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
+    const user = users.find((/** @type {any} */ one) => one.name === who.value);
+    if (await attempt(() => post(`videos/${video}/tasks`, { user: user.id, stage: stage.value }))) load();
   };
   return [h("span", {}, "Ask"), who, h("span", {}, "to"), stage, h("button", { type: "button", class: "main", onclick: give }, "Give the task")];
 }
@@ -54,18 +47,10 @@ async function assignForm(video, load) {
 /** @param {Task} task @param {() => void} load */
 export function sendBack(task, load) {
   const note = h("textarea", { rows: "3", required: true, maxlength: "2000", placeholder: "What should be looked at again?", "aria-label": "Note" });
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
-    try {
-      await post(`tasks/${task.id}/return`, { note: note.value.trim() });
-      box.close();
-      load();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
-  };
-  const box = dialog(`Send back to ${task.user}`, [h("form", { class: "form", onsubmit: submit }, note, h("button", { class: "main", type: "submit" }, "Send back"))]);
-  note.focus();
+  askFields(`Send back to ${task.user}`, [note], "Send back", async () => {
+    await post(`tasks/${task.id}/return`, { note: note.value.trim() });
+    load();
+  });
 }
 
 /** @param {any} quality */

@@ -1,10 +1,10 @@
 /** The bar at the top of a video: what is saved, undo, work under way, downloads. */
 import { post } from "./api.js";
-import { iconButton, menu, menuItem, toast } from "./dialog.js";
+import { attempt, iconButton, menu, menuItem, toast } from "./dialog.js";
 import { counted, fill, h, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 import { chooseImport, startDownload } from "./transfer.js";
-import { STAGES } from "./tasks.js";
+import { STAGES, submitTask } from "./tasks.js";
 import { teamDialog } from "./team.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
@@ -58,13 +58,7 @@ function submitButton(editor, app) {
   if (task.note && task.state === "returned") toast(`Sent back: ${task.note}`);
   const submit = async () => {
     if (editor.outbox.entries.length) return toast("Submit once everything is saved.");
-    try {
-      await post(`tasks/${task.id}/submit`);
-      toast("Submitted", "good");
-      button.remove();
-    } catch (error) {
-      toast(/** @type {Error} */ (error).message, "bad");
-    }
+    if (await submitTask(task)) button.remove();
   };
   const pass = STAGES[/** @type {"refine"} */ (task.stage)];
   const button = h("button", { type: "button", title: `${pass}: end this pass`, onclick: submit }, icon("check"), h("span", { class: "words" }, "Submit"));
@@ -73,12 +67,7 @@ function submitButton(editor, app) {
 
 /** @param {Editor} editor */
 async function makePlayable(editor) {
-  try {
-    await editor.start("proxy", {});
-    toast("The copy is being made; this page tells when it is there.");
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  if (await attempt(() => editor.start("proxy", {}))) toast("The copy is being made; this page tells when it is there.");
 }
 
 /** Green and saved only when the server has acknowledged every edit. @param {Editor} editor */
@@ -159,7 +148,7 @@ function jobsButton(editor) {
 /** @param {Editor} editor @param {import("./types.js").Job} job */
 function jobLine(editor, job) {
   const bar = h("progress", { max: "1", "aria-label": jobName(job) });
-  const cancel = h("button", { type: "button", class: "quiet", "data-close": true, onclick: () => cancelJob(job) }, "Cancel");
+  const cancel = h("button", { type: "button", class: "quiet", "data-close": true, onclick: () => attempt(() => post(`jobs/${job.id}/cancel`)) }, "Cancel");
   const line = h("div", { class: "job" }, h("span", {}, jobName(job)), bar, cancel);
   const update = () => {
     const now = editor.jobs.find((one) => one.id === job.id);
@@ -170,13 +159,4 @@ function jobLine(editor, job) {
   const stop = editor.on("jobs", update);
   if (job.total) bar.value = job.done / job.total;
   return line;
-}
-
-/** @param {import("./types.js").Job} job */
-async function cancelJob(job) {
-  try {
-    await post(`jobs/${job.id}/cancel`);
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
 }

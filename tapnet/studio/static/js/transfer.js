@@ -1,6 +1,6 @@
 /** Taking tracks away, and bringing tracks in. */
 import { call, get } from "./api.js";
-import { toast } from "./dialog.js";
+import { attempt, toast } from "./dialog.js";
 import { counted, h } from "./dom.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
@@ -8,7 +8,7 @@ const READY = { overlay: "The video is ready", csv: "The CSV file is ready", npz
 
 /** Starts the job that writes a file; downloads it when it is done. @param {Editor} editor @param {string} kind */
 export async function startDownload(editor, kind) {
-  try {
+  await attempt(async () => {
     const overlay = kind === "overlay";
     const { trail } = editor.settings;
     const settings = overlay ? { trail: Math.min(trail, 1000) } : { format: kind };
@@ -19,9 +19,7 @@ export async function startDownload(editor, kind) {
     if (done.state !== "done") throw new Error(done.message || "The file could not be written.");
     save(`/api/jobs/${job.id}/result`);
     toast(READY[/** @type {"csv"} */ (kind)], "good");
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  });
 }
 
 /** The job when it has ended: told by events, and asked for now and then in case one is missed. @param {Editor} editor @param {import("./types.js").Job} job @returns {Promise<import("./types.js").Job>} */
@@ -56,7 +54,7 @@ export function chooseImport(editor) {
 
 /** @param {Editor} editor @param {File} file */
 async function importFile(editor, file) {
-  try {
+  await attempt(async () => {
     const tracks = await call("POST", `videos/${editor.video.id}/import?name=${encodeURIComponent(file.name)}`, file);
     for (const track of tracks) editor.tracks.receive(track);
     editor.tracks.arrange();
@@ -64,7 +62,5 @@ async function importFile(editor, file) {
     editor.undo.push(`import of ${counted(made.length, "point")}`, made.map((/** @type {any} */ track) => ({ key: track.key, before: null, after: track.content })));
     editor.paths.want(tracks.map((/** @type {any} */ track) => track.id));
     toast(`${counted(tracks.length, "point")} imported from ${file.name}`, "good");
-  } catch (error) {
-    toast(/** @type {Error} */ (error).message, "bad");
-  }
+  });
 }
