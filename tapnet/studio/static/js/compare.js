@@ -1,7 +1,7 @@
 /** Two passes over a video side by side: where they differ, and agreeing on a track. */
 import { get, newName, post } from "./api.js";
 import { attempt, iconButton, toast } from "./dialog.js";
-import { counted, fill, h, shortName } from "./dom.js";
+import { counted, fill, h, sharpen, shortName } from "./dom.js";
 import { Frames } from "./frames.js";
 import { icon } from "./icons.js";
 import { themeColors } from "./palette.js";
@@ -10,6 +10,7 @@ import { straight } from "./content.js";
 import { preferences } from "./prefs.js";
 import { sendBack } from "./team.js";
 import { View } from "./view.js";
+import { oncePerPicture } from "./waiting.js";
 /** @typedef {import("./types.js").Content} Content */
 /** @typedef {{user: string, stage: string, version: number, content: Content}} Pass */
 /** @typedef {{track: number, median: number|null, max: number|null, visible_agreement: number|null, frames: number[], agreed: boolean, first: Pass, second: Pass}} Difference */
@@ -34,9 +35,12 @@ class Compare {
     const source = h("video", { class: "source", "aria-hidden": "true", tabindex: "-1" });
     this.frames = new Frames(video, source);
     this.view = new View(video.width, video.height);
+    this.colors = themeColors();
+    this.request = oncePerPicture(() => this.paint());
     /** @type {Difference[]} */
     this.found = [];
     this.at = -1;
+    this.box = { width: 1, height: 1, ratio: 1 }; // of the strip
     /** @type {any[]} the paths of both passes of the track that is shown */
     this.paths = [];
     this.picture = h("canvas", { class: "picture", tabindex: "0", role: "img", "aria-label": "Both passes on one frame" });
@@ -72,23 +76,25 @@ class Compare {
   }
 
   listen() {
-    const paint = () => this.paint();
-    this.frames.on("shown", paint);
-    this.frames.on("target", paint);
+    this.frames.on("shown", this.request);
+    this.frames.on("target", this.request);
     this.watch = new ResizeObserver(() => this.resize());
     this.watch.observe(this.picture);
-    this.stop = preferences.on("theme", paint);
+    this.stop = preferences.on("theme", () => {
+      this.colors = themeColors();
+      this.request();
+    });
     this.strip.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.scrub(event));
     this.strip.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => event.buttons && this.scrub(event));
     this.picture.addEventListener("wheel", (/** @type {WheelEvent} */ event) => {
       event.preventDefault();
       this.view.zoom(Math.exp(-event.deltaY / 500), event.offsetX, event.offsetY);
-      this.paint();
+      this.request();
     }, { passive: false });
     this.picture.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
       if (!event.buttons) return;
       this.view.pan(event.movementX, event.movementY);
-      this.paint();
+      this.request();
     });
     this.onKey = (/** @type {KeyboardEvent} */ event) => this.keyed(event);
     document.addEventListener("keydown", this.onKey);
@@ -162,7 +168,7 @@ class Compare {
     const [first, second] = await Promise.all([one.first, one.second].map((pass) => this.pathOf(one, pass)));
     if (this.now !== one) return;
     this.paths = [first, second];
-    this.paint();
+    this.request();
   }
 
   /** @param {Difference} one @param {Pass} pass */
@@ -202,13 +208,9 @@ class Compare {
   }
 
   resize() {
-    this.ratio = Math.min(3, devicePixelRatio || 1);
-    for (const canvas of [this.picture, this.strip]) {
-      const box = canvas.getBoundingClientRect();
-      canvas.width = Math.max(1, Math.round(box.width * this.ratio));
-      canvas.height = Math.max(1, Math.round(box.height * this.ratio));
-      if (canvas === this.picture) this.view.resize(box.width, box.height);
-    }
+    this.box = sharpen(this.strip);
+    const { width, height } = sharpen(this.picture);
+    this.view.resize(width, height);
     this.paint();
   }
 
@@ -228,17 +230,17 @@ class Compare {
   }
 
   paint() {
-    const colors = themeColors();
     const pen = this.picture.getContext("2d", { alpha: false });
-    const { view, frames } = this;
-    pen.setTransform(this.ratio ?? 1, 0, 0, this.ratio ?? 1, 0, 0);
+    const { view, frames, colors } = this;
+    const { ratio } = this.box;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.fillStyle = colors.stage;
     pen.fillRect(0, 0, view.size.width, view.size.height);
     if (frames.image) pen.drawImage(frames.image, view.x, view.y, view.video.width * view.scale, view.video.height * view.scale);
     const spots = [0, 1].map((i) => this.spot(i, frames.shown));
     for (const i of [0, 1]) this.trail(pen, i);
     spots.forEach((spot, i) => spot && this.ring(pen, spot, COLORS[i], i ? 8 : 12));
-    this.paintStrip(colors);
+    this.paintStrip();
     this.tell(spots);
   }
 
@@ -283,12 +285,11 @@ class Compare {
     this.words.textContent = words;
   }
 
-  /** @param {ReturnType<typeof themeColors>} colors */
-  paintStrip(colors) {
+  paintStrip() {
     const pen = this.strip.getContext("2d");
-    const width = this.strip.width / (this.ratio ?? 1);
-    const height = this.strip.height / (this.ratio ?? 1);
-    pen.setTransform(this.ratio ?? 1, 0, 0, this.ratio ?? 1, 0, 0);
+    const { colors } = this;
+    const { width, height, ratio } = this.box;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
     const x = (/** @type {number} */ frame) => 14 + ((width - 28) * (frame + 0.5)) / this.frames.count;
     const room = Math.max(1, (width - 28) / this.frames.count);

@@ -37,6 +37,19 @@ function known(children) {
     .map((child) => (child instanceof Node ? child : String(child)));
 }
 
+/**
+ * Gives a canvas as many pixels as the screen has below it.
+ * @param {HTMLCanvasElement} canvas
+ * @returns {{width: number, height: number, ratio: number}} CSS pixels, and canvas pixels to each of them
+ */
+export function sharpen(canvas) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
+  canvas.width = Math.max(1, Math.round(width * ratio));
+  canvas.height = Math.max(1, Math.round(height * ratio));
+  return { width, height, ratio };
+}
+
 /** Says something to those who listen to a screen reader. @param {string} words */
 export function say(words) {
   const element = /** @type {HTMLElement} */ (document.getElementById("spoken"));

@@ -5,6 +5,7 @@
  * that browsers cannot play.
  */
 import { Signals } from "./signal.js";
+import { pause } from "./waiting.js";
 /** @typedef {import("./types.js").Video} Video */
 
 const CACHE_BYTES = 300e6; // decoded images
@@ -63,7 +64,7 @@ export class Frames extends Signals {
   }
 
   async ready() {
-    const time = await Promise.race([this.presented(), later(300)]);
+    const time = await Promise.race([this.presented(), pause(300)]);
     if (typeof time === "number") this.offset = time - this.times[0];
     this.plays = true;
     this.seek(this.target);
@@ -116,7 +117,7 @@ export class Frames extends Signals {
   async seeked() {
     const frame = this.seeking;
     if (frame < 0 || this.closed) return;
-    const time = await Promise.race([this.picture, later(100)]);
+    const time = await Promise.race([this.picture, pause(100)]);
     this.seeking = -1;
     if (!this.plays || this.closed) return;
     if (typeof time === "number" && this.indexOf(time - this.offset) !== frame) return this.giveUp();
@@ -216,11 +217,9 @@ export class Frames extends Signals {
     for (const control of this.loading.values()) control.abort();
     for (const bitmap of this.cache.values()) bitmap.close();
     this.cache.clear();
+    this.image = null; // it may be one of them, and a paint may be on its way
     this.element.pause();
     this.element.removeAttribute("src");
     this.element.load();
   }
 }
-
-/** @param {number} ms @returns {Promise<void>} */
-const later = (ms) => new Promise((resume) => setTimeout(resume, ms));

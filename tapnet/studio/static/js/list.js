@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { newSpot } from "./paths.js";
 import { Tracks } from "./tracks.js";
+import { oncePerPicture } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const LINE = 36; // CSS pixels
@@ -16,19 +17,13 @@ export class PointList {
     this.element = h("div", { class: "points", role: "listbox", tabindex: "0", "aria-label": "Points" }, this.space);
     /** @type {HTMLElement[]} */
     this.lines = [];
-    this.asked = false;
+    this.request = oncePerPicture(() => this.update());
     this.element.addEventListener("scroll", () => this.request());
     this.element.addEventListener("click", (/** @type {MouseEvent} */ event) => this.clicked(event));
     new ResizeObserver(() => this.request()).observe(this.element);
     for (const name of ["changed", "chosen", "frame", "jobs"]) editor.on(name, () => this.request());
     editor.on("reveal", () => this.reveal());
     editor.outbox.on("changed", () => this.request());
-  }
-
-  request() {
-    if (this.asked) return;
-    this.asked = true;
-    requestAnimationFrame(() => this.update());
   }
 
   /** @param {MouseEvent} event */
@@ -51,7 +46,6 @@ export class PointList {
   }
 
   update() {
-    this.asked = false;
     const { list } = this.editor.tracks;
     const { element, space } = this;
     space.style.height = `${list.length * LINE}px`;

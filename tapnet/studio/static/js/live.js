@@ -1,6 +1,7 @@
 /** What others do to the video, and what the workers have computed, as it happens. */
 import { counted } from "./dom.js";
 import { Tracks } from "./tracks.js";
+import { pause } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const GATHER = 100; // ms in which changes are fetched together
@@ -63,7 +64,7 @@ export class Live {
   async gather() {
     this.fetching = true;
     while (this.changed.size) {
-      await new Promise((resume) => setTimeout(resume, GATHER));
+      await pause(GATHER);
       const by = new Map(this.changed);
       this.changed.clear();
       try {

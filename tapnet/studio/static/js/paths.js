@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { clickAt, rangeAt } from "./content.js";
 import { Signals } from "./signal.js";
+import { pause } from "./waiting.js";
 /** @typedef {import("./types.js").Path} Path */
 /** @typedef {import("./types.js").Track} Track */
 /** @typedef {import("./tracks.js").Tracks} Tracks */
@@ -149,6 +150,3 @@ function bytes(text) {
   for (let i = 0; i < binary.length; i++) out[i] = binary.charCodeAt(i);
   return out;
 }
-
-/** @param {number} ms */
-const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));

@@ -1,5 +1,6 @@
 /** Playing forward and back. The <video> plays forward when it can; else frame after frame. */
 import { Signals } from "./signal.js";
+import { nextPicture } from "./waiting.js";
 /** @typedef {import("./frames.js").Frames} Frames */
 
 const FASTEST = 4;
@@ -61,7 +62,7 @@ export class Player extends Signals {
   async playVideo(run) {
     const { frames } = this;
     const { element } = frames;
-    while (frames.seeking >= 0 && run === this.run) await turn();
+    while (frames.seeking >= 0 && run === this.run) await nextPicture();
     if (run !== this.run) return;
     const start = frames.times[frames.target] + frames.offset + 0.001;
     if (Math.abs(element.currentTime - start) > 0.002) element.currentTime = start;
@@ -102,7 +103,7 @@ export class Player extends Signals {
       frames.prefetch(24);
       while (run === this.run && (performance.now() < due || !frames.cache.has(next))) {
         if (!frames.cache.has(next)) frames.load(next);
-        await turn();
+        await nextPicture();
       }
       const image = frames.cache.get(next);
       if (run !== this.run || !image) return;
@@ -111,5 +112,3 @@ export class Player extends Signals {
     }
   }
 }
-
-const turn = () => new Promise((resume) => requestAnimationFrame(resume));

@@ -1,8 +1,10 @@
 /** The canvas: paints when something changed, and turns pointers into clicks, drags, zoom and pan. */
+import { sharpen } from "./dom.js";
 import { newSpot } from "./paths.js";
 import { paint } from "./painter.js";
 import { View } from "./view.js";
 import { themeColors } from "./palette.js";
+import { oncePerPicture } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {{x: number, y: number}} Place */
 
@@ -19,7 +21,8 @@ export class Stage {
     this.canvas = canvas;
     this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     this.view = new View(editor.video.width, editor.video.height);
-    this.asked = false;
+    this.ratio = 1;
+    this.request = oncePerPicture(() => this.now());
     /** @type {Map<number, Place>} */
     this.pointers = new Map();
     /** @type {any} what the pointer is doing */
@@ -47,29 +50,19 @@ export class Stage {
   }
 
   resize() {
-    const box = this.canvas.getBoundingClientRect();
-    this.ratio = Math.min(3, globalThis.devicePixelRatio || 1);
-    this.canvas.width = Math.max(1, Math.round(box.width * this.ratio));
-    this.canvas.height = Math.max(1, Math.round(box.height * this.ratio));
-    this.view.resize(box.width, box.height);
+    const { width, height, ratio } = sharpen(this.canvas);
+    this.ratio = ratio;
+    this.view.resize(width, height);
     this.now();
     this.editor.emit("view");
   }
 
-  /** Paints before the next picture of the screen. */
-  request() {
-    if (this.asked) return;
-    this.asked = true;
-    requestAnimationFrame(() => this.now());
-  }
-
   now() {
-    this.asked = false;
     const begun = performance.now();
     const { editor, gesture } = this;
     const moving = gesture?.kind === "move" ? { key: gesture.key, place: gesture.place } : null;
     paint(this.pen, {
-      view: this.view, ratio: this.ratio ?? 1, image: editor.frames.image, frame: editor.frames.shown,
+      view: this.view, ratio: this.ratio, image: editor.frames.image, frame: editor.frames.shown,
       list: editor.tracks.list, paths: editor.paths, chosen: editor.chosen, hovered: this.hovered,
       trail: editor.settings.trail, labels: editor.settings.labels, drag: moving, ghost: this.ghost,
       lens: this.lens(), stage: this.stage ?? "#000", guides: this.guides,

@@ -1,7 +1,8 @@
 /** The whole video in a strip: clicks, hidden frames, confidence of the chosen point, where to look. */
 import { rangeAt } from "./content.js";
 import { themeColors } from "./palette.js";
-import { clock } from "./dom.js";
+import { clock, sharpen } from "./dom.js";
+import { oncePerPicture } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const SIDE = 14; // CSS pixels left and right
@@ -13,9 +14,10 @@ export class Timeline {
     this.editor = editor;
     this.canvas = canvas;
     this.pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    this.asked = false;
+    this.request = oncePerPicture(() => this.paint());
     this.width = 1;
     this.height = 1;
+    this.ratio = 1;
     /** the frames in sight, half-open */
     this.from = 0;
     this.to = editor.frames.count;
@@ -36,19 +38,8 @@ export class Timeline {
   }
 
   resize() {
-    const box = this.canvas.getBoundingClientRect();
-    this.ratio = Math.min(3, globalThis.devicePixelRatio || 1);
-    this.width = box.width;
-    this.height = box.height;
-    this.canvas.width = Math.max(1, Math.round(box.width * this.ratio));
-    this.canvas.height = Math.max(1, Math.round(box.height * this.ratio));
+    Object.assign(this, sharpen(this.canvas));
     this.paint();
-  }
-
-  request() {
-    if (this.asked) return;
-    this.asked = true;
-    requestAnimationFrame(() => this.paint());
   }
 
   /** The middle of a frame, CSS pixels. @param {number} frame */
@@ -122,9 +113,8 @@ export class Timeline {
   }
 
   paint() {
-    this.asked = false;
-    const { pen, width, height, colors } = this;
-    pen.setTransform(this.ratio ?? 1, 0, 0, this.ratio ?? 1, 0, 0);
+    const { pen, width, height, ratio, colors } = this;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
     const top = RULER + 4;
     const band = height - top - 10;

@@ -4,6 +4,7 @@
  */
 import { Refused, call, get, post } from "./api.js";
 import { Signals } from "./signal.js";
+import { pause } from "./waiting.js";
 
 const PIECE = 4 * 1024 * 1024; // bytes
 const NAME = "tapnet.uploads";
@@ -96,7 +97,7 @@ export class Upload extends Signals {
         const refused = /** @type {Refused} */ (error);
         const again = refused.passing || refused.status === 409;
         if (!again || tries >= TRIES || this.stopped) throw error;
-        await new Promise((resume) => setTimeout(resume, Math.min(8000, 300 * 2 ** tries)));
+        await pause(Math.min(8000, 300 * 2 ** tries));
         const there = await get(`uploads/${this.id}`).catch(() => null);
         if (there) this.offset = there.offset;
       }
