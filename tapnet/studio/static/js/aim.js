@@ -1,4 +1,5 @@
 /** Clicking with the keyboard: a cross that the arrows move and Enter clicks with. */
+import { rounded } from "./content.js";
 import { say } from "./dom.js";
 import { newSpot } from "./paths.js";
 import { Signals } from "./signal.js";
@@ -45,8 +46,7 @@ export class Aim extends Signals {
       const step = (event.altKey ? 1 : event.shiftKey ? 40 : 8) / view.scale;
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
       const [dx, dy] = way[/** @type {"ArrowLeft"} */ (event.key)];
-      ghost.x = Math.max(0, Math.min(view.video.width, ghost.x + dx * step));
-      ghost.y = Math.max(0, Math.min(view.video.height, ghost.y + dy * step));
+      Object.assign(ghost, view.within({ x: ghost.x + dx * step, y: ghost.y + dy * step }));
       view.reveal(ghost.x, ghost.y);
       say(`${Math.round(ghost.x)}, ${Math.round(ghost.y)}`);
       this.stage.request();
@@ -57,8 +57,7 @@ export class Aim extends Signals {
   click() {
     const { ghost } = this.stage;
     if (!ghost) return;
-    const round = (/** @type {number} */ value) => Math.round(100 * value) / 100;
-    this.last = { x: round(ghost.x), y: round(ghost.y) };
+    this.last = rounded(ghost);
     this.editor.clicked(this.last, false);
     this.turn(false);
   }

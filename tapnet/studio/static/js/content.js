@@ -7,6 +7,9 @@ export function content(given) {
   return { name: "", object: "", clicks: [], hidden: [], assist: "tracker", model: "taplite", ...given };
 }
 
+/** A place as it is kept: to a hundredth of a pixel. @param {{x: number, y: number}} place */
+export const rounded = ({ x, y }) => ({ x: Math.round(100 * x) / 100, y: Math.round(100 * y) / 100 });
+
 /** @param {Content} a @param {Content} b */
 export const equal = (a, b) => text(a) === text(b);
 

@@ -1,6 +1,6 @@
 /** A video being annotated: its state, and everything that a person can do to it. */
 import { get, post } from "./api.js";
-import { clickAt, content, rangeAt, toggled, withClick, withoutClick } from "./content.js";
+import { clickAt, content, rangeAt, rounded, toggled, withClick, withoutClick } from "./content.js";
 import { counted, say } from "./dom.js";
 import { Frames } from "./frames.js";
 import { Outbox } from "./outbox.js";
@@ -216,17 +216,22 @@ export class Editor extends Signals {
     say(`${counted(made.length, "point")} added on frame ${clicks[0].frame}`);
   }
 
+  /** Columns and rows of a regular grid over the picture. @param {number} count about how many points */
+  gridSize(count) {
+    const { width, height } = this.video;
+    const columns = Math.max(1, Math.round(Math.sqrt((count * width) / height)));
+    return [columns, Math.max(1, Math.round(count / columns))];
+  }
+
   /** Points on a regular grid over the picture of this frame. @param {number} count about how many */
   addGrid(count) {
     const { width, height } = this.video;
-    const columns = Math.max(1, Math.round(Math.sqrt((count * width) / height)));
-    const rows = Math.max(1, Math.round(count / columns));
+    const [columns, rows] = this.gridSize(count);
     const frame = this.frames.shown;
     if (!this.usable) return;
     const clicks = Array.from({ length: rows * columns }, (_, i) => ({
       frame,
-      x: Math.round((100 * width * ((i % columns) + 0.5)) / columns) / 100,
-      y: Math.round((100 * height * (Math.floor(i / columns) + 0.5)) / rows) / 100,
+      ...rounded({ x: (width * ((i % columns) + 0.5)) / columns, y: (height * (Math.floor(i / columns) + 0.5)) / rows }),
     }));
     this.choose(null);
     this.add(clicks);
@@ -240,7 +245,7 @@ export class Editor extends Signals {
     const track = this.tracks.all.get(key);
     if (!track) return;
     if (!place && !this.paths.at(track, frame, spot)) return;
-    const at = place ?? { x: Math.round(100 * spot.x) / 100, y: Math.round(100 * spot.y) / 100 };
+    const at = place ?? rounded(spot);
     this.edit(key, withClick(track.content, { frame, ...at }), "click", `point on frame ${frame}`);
   }
 

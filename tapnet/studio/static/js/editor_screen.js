@@ -86,7 +86,6 @@ export async function editorScreen(root, id, app) {
   editor.frames.on("failed", () => toast("The server does not answer with pictures; trying again.", "bad"));
   for (const name of ["changed", "chosen", "suggestions"]) editor.on(name, repaint);
   editor.on("changed", describe);
-  editor.on("view", () => stage.request());
   editor.player.on("changed", describe);
   aim.on("changed", describe);
   const stops = [

@@ -72,14 +72,12 @@ function suggestion(editor) {
 
 /** @param {Editor} editor */
 function gridPanel(editor) {
-  const { width, height } = editor.video;
   const count = h("input", { type: "range", min: "4", max: "400", step: "1", value: preferences.values.gridCount, "aria-label": "Number of points" });
   const shown = h("output", {});
-  const size = () => {
-    const columns = Math.max(1, Math.round(Math.sqrt((Number(count.value) * width) / height)));
-    return [columns, Math.max(1, Math.round(Number(count.value) / columns))];
+  const update = () => {
+    const [columns, rows] = editor.gridSize(Number(count.value));
+    shown.textContent = `${columns * rows} points, ${columns} × ${rows}`;
   };
-  const update = () => (shown.textContent = `${size()[0] * size()[1]} points, ${size().join(" × ")}`);
   count.addEventListener("input", update);
   update();
   const add = () => {

@@ -1,4 +1,5 @@
 /** The canvas: paints when something changed, and turns pointers into clicks, drags, zoom and pan. */
+import { rounded } from "./content.js";
 import { sharpen } from "./dom.js";
 import { newSpot } from "./paths.js";
 import { paint } from "./painter.js";
@@ -68,6 +69,12 @@ export class Stage {
       lens: this.lens(), stage: this.stage ?? "#000", guides: this.guides,
     });
     this.timings[this.paints++ % this.timings.length] = performance.now() - begun;
+  }
+
+  /** Another part of the video is in sight. */
+  looks() {
+    this.editor.emit("view");
+    this.request();
   }
 
   /** Where the magnifier looks, if it is out. @returns {Place|null} */
@@ -155,7 +162,7 @@ export class Stage {
     if (gesture.kind === "pan") {
       this.view.pan(dx, dy);
       gesture.from = at;
-      this.editor.emit("view");
+      this.looks();
     } else if (gesture.kind === "press" && Math.hypot(dx, dy) > STILL) {
       if (gesture.key) this.startMove(gesture);
       else this.gesture = { kind: "pan", from: at };
@@ -178,10 +185,8 @@ export class Stage {
     const share = (fine ? FINE : 1) / this.view.scale;
     const last = gesture.at ?? gesture.from;
     gesture.at = at;
-    const x = gesture.place.x + (at.x - last.x) * share;
-    const y = gesture.place.y + (at.y - last.y) * share;
-    const { width, height } = this.view.video;
-    gesture.place = { x: Math.max(0, Math.min(width, x)), y: Math.max(0, Math.min(height, y)) };
+    const { x, y } = gesture.place;
+    gesture.place = this.view.within({ x: x + (at.x - last.x) * share, y: y + (at.y - last.y) * share });
   }
 
   /** @param {Place} at */
@@ -210,9 +215,8 @@ export class Stage {
     this.end();
     if (!gesture) return;
     const { editor } = this;
-    const round = (/** @type {number} */ value) => Math.round(value * 100) / 100;
     if (gesture.kind === "move" || gesture.kind === "aim") {
-      const place = { x: round(gesture.place.x), y: round(gesture.place.y) };
+      const place = rounded(gesture.place);
       if (gesture.kind === "move") editor.place(gesture.key, gesture.frame, place);
       else editor.clicked(place, gesture.other);
     } else if (gesture.kind === "press" && !gesture.key && this.view.inside(gesture.from.x, gesture.from.y)) {
@@ -253,8 +257,7 @@ export class Stage {
     this.view.zoom(wide(a, b) / wide(gesture.a, gesture.b), now.x, now.y);
     this.view.pan(now.x - old.x, now.y - old.y);
     Object.assign(gesture, { a, b });
-    this.editor.emit("view");
-    this.request();
+    this.looks();
   }
 
   /** @param {WheelEvent} event */
@@ -264,8 +267,7 @@ export class Stage {
     const lines = event.deltaMode === 1 ? 30 : 1;
     if (event.shiftKey && !event.ctrlKey) this.view.pan(-event.deltaY * lines, -event.deltaX * lines);
     else this.view.zoom(Math.exp((-event.deltaY * lines * (event.ctrlKey ? 4 : 1)) / 500), at.x, at.y);
-    this.editor.emit("view");
-    this.request();
+    this.looks();
   }
 
   /** @param {number} factor */
@@ -274,14 +276,12 @@ export class Stage {
     const near = track && this.editor.paths.at(track, this.editor.frames.shown, spot);
     const at = near ? this.view.toScreen(spot.x, spot.y) : undefined;
     this.view.zoom(factor, at?.x, at?.y);
-    this.editor.emit("view");
-    this.request();
+    this.looks();
   }
 
   fit() {
     this.view.fit();
-    this.editor.emit("view");
-    this.request();
+    this.looks();
   }
 
   close() {

@@ -1,4 +1,6 @@
 /** Where the video lies on the screen: CSS pixels = video pixels * scale + (x, y). */
+import { rounded } from "./content.js";
+
 export class View {
   /** @param {number} width of the video @param {number} height */
   constructor(width, height) {
@@ -78,10 +80,13 @@ export class View {
 
   /** A place on the screen as a click: within the picture, to a hundredth of a pixel. @param {number} x @param {number} y */
   toClick(x, y) {
-    const at = this.toVideo(x, y);
-    const within = (/** @type {number} */ value, /** @type {number} */ end) =>
-      Math.round(100 * Math.max(0, Math.min(end, value))) / 100;
-    return { x: within(at.x, this.video.width), y: within(at.y, this.video.height) };
+    return rounded(this.within(this.toVideo(x, y)));
+  }
+
+  /** The place of the picture that is nearest to a place, video pixels. @param {{x: number, y: number}} place */
+  within({ x, y }) {
+    const { width, height } = this.video;
+    return { x: Math.max(0, Math.min(width, x)), y: Math.max(0, Math.min(height, y)) };
   }
 
   /** @param {number} x @param {number} y */
