@@ -3,6 +3,7 @@ import { iconButton } from "./dialog.js";
 import { clickAt, rangeAt } from "./content.js";
 import { fill, h, moment } from "./dom.js";
 import { icon } from "./icons.js";
+import { swatch } from "./palette.js";
 import { newSpot } from "./paths.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
@@ -99,11 +100,4 @@ function words(known, clicked, covered, guess) {
   if (!known) return "On this frame: not followed yet.";
   if (guess) return "On this frame: being followed…";
   return `On this frame: ${spot.visible ? "followed" : "thought to be hidden"}, ${Math.round(100 * spot.confidence)} % sure. Drag to correct.`;
-}
-
-/** @param {string} color */
-function swatch(color) {
-  const mark = h("i", { class: "swatch seen", "aria-hidden": "true" });
-  mark.style.background = color;
-  return mark;
 }

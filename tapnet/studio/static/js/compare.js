@@ -4,7 +4,8 @@ import { attempt, iconButton, toast } from "./dialog.js";
 import { counted, fill, h, sharpen, shortName } from "./dom.js";
 import { Frames } from "./frames.js";
 import { icon } from "./icons.js";
-import { themeColors } from "./palette.js";
+import { rings } from "./painter.js";
+import { swatch, themeColors } from "./palette.js";
 import { decoded } from "./paths.js";
 import { straight } from "./content.js";
 import { preferences } from "./prefs.js";
@@ -70,9 +71,7 @@ class Compare {
 
   /** @param {number} i @param {string} words */
   key(i, words) {
-    const mark = h("i", { class: "swatch seen", "aria-hidden": "true" });
-    mark.style.background = COLORS[i];
-    return h("span", { class: "mark" }, mark, words);
+    return h("span", { class: "mark" }, swatch(COLORS[i]), words);
   }
 
   listen() {
@@ -264,13 +263,7 @@ class Compare {
   ring(pen, spot, color, radius) {
     const at = this.view.toScreen(spot.x, spot.y);
     pen.setLineDash(spot.visible ? [] : [3, 3]);
-    for (const [width, style] of /** @type {[number, string][]} */ ([[5, "rgb(0 0 0 / 50%)"], [2.5, color]])) {
-      pen.lineWidth = width;
-      pen.strokeStyle = style;
-      pen.beginPath();
-      pen.arc(at.x, at.y, radius, 0, 7);
-      pen.stroke();
-    }
+    rings(pen, at, radius, [[5, "rgb(0 0 0 / 50%)"], [2.5, color]]);
     pen.setLineDash([]);
   }
 

@@ -2,6 +2,7 @@
 import { changes } from "./content.js";
 import { dialog } from "./dialog.js";
 import { h, moment } from "./dom.js";
+import { rings } from "./painter.js";
 import { Tracks } from "./tracks.js";
 /** @typedef {import("./types.js").Content} Content */
 
@@ -72,13 +73,7 @@ function crop(editor, stage, made) {
     const zoom = 8;
     pen.imageSmoothingEnabled = false;
     pen.drawImage(image, CROP - click.x * zoom, CROP - click.y * zoom, editor.video.width * zoom, editor.video.height * zoom);
-    for (const [width, color] of /** @type {[number, string][]} */ ([[5, "rgb(0 0 0 / 60%)"], [2, "#fff"]])) {
-      pen.lineWidth = width;
-      pen.strokeStyle = color;
-      pen.beginPath();
-      pen.arc(CROP, CROP, 16, 0, 7);
-      pen.stroke();
-    }
+    rings(pen, { x: CROP, y: CROP }, 16, [[5, "rgb(0 0 0 / 60%)"], [2, "#fff"]]);
   };
   draw();
   const stop = editor.frames.on("shown", () => (canvas.isConnected ? draw() : stop()));

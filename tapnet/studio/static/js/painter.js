@@ -29,7 +29,7 @@ export function paint(pen, scene) {
   paintDots(pen, dots);
   for (const dot of dots) if (dot.strong || scene.labels) label(pen, dot, Tracks.label(dot.track));
   for (const { place, color } of scene.guides) guide(pen, view.toScreen(place.x, place.y), color);
-  if (scene.ghost) cross(pen, view.toScreen(scene.ghost.x, scene.ghost.y));
+  if (scene.ghost) cross(pen, view.toScreen(scene.ghost.x, scene.ghost.y), 18, [[4, "rgb(0 0 0 / 60%)"], [1.5, "#fff"]]);
   if (scene.lens && scene.image) lens(pen, scene, scene.lens);
 }
 
@@ -139,58 +139,61 @@ function shape(pen, { x, y, radius, square }) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius @param {[number, string][]} lines widths and colours */
-function rings(pen, at, radius, lines) {
+/**
+ * One figure, stroked once for each line: a dark one below, so that it is seen on any picture.
+ * @param {CanvasRenderingContext2D} pen @param {[number, string][]} lines widths and colours @param {() => void} figure
+ */
+function stroked(pen, lines, figure) {
+  pen.beginPath();
+  figure();
   for (const [width, color] of lines) {
-    pen.beginPath();
-    pen.arc(at.x, at.y, radius, 0, 7);
     pen.lineWidth = width;
     pen.strokeStyle = color;
     pen.stroke();
   }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} radius @param {[number, string][]} lines widths and colours */
+export function rings(pen, at, radius, lines) {
+  stroked(pen, lines, () => pen.arc(at.x, at.y, radius, 0, 7));
+}
+
+/** Four arms that leave their middle free. @param {CanvasRenderingContext2D} pen @param {Place} at @param {number} reach @param {[number, string][]} lines widths and colours */
+function cross(pen, at, reach, lines) {
+  stroked(pen, lines, () => {
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(at.x + 5 * dx, at.y + 5 * dy);
+      pen.lineTo(at.x + reach * dx, at.y + reach * dy);
+    }
+  });
+}
+
+/** White words on a dark ground. @param {CanvasRenderingContext2D} pen @param {string} words @param {number} left @param {number} middle @param {number} height @param {string} ground */
+function plate(pen, words, left, middle, height, ground) {
+  pen.fillStyle = ground;
+  pen.beginPath();
+  pen.roundRect(left, middle - height / 2, pen.measureText(words).width + 12, height, 5);
+  pen.fill();
+  pen.fillStyle = "#fff";
+  pen.textBaseline = "middle";
+  pen.fillText(words, left + 6, middle + 0.5);
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {Dot} dot @param {string} words */
 function label(pen, { x, y, radius, strong }, words) {
   pen.font = `${strong ? 600 : 500} 12px system-ui, sans-serif`;
-  const width = pen.measureText(words).width + 12;
-  const left = x + radius + (strong ? 9 : 5);
-  pen.fillStyle = strong ? "rgb(12 15 18 / 82%)" : "rgb(12 15 18 / 62%)";
-  pen.beginPath();
-  pen.roundRect(left, y - 10, width, 20, 5);
-  pen.fill();
-  pen.fillStyle = "#fff";
-  pen.textBaseline = "middle";
-  pen.fillText(words, left + 6, y + 0.5);
+  plate(pen, words, x + radius + (strong ? 9 : 5), y, 20, strong ? "rgb(12 15 18 / 82%)" : "rgb(12 15 18 / 62%)");
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {Place} at @param {string} color */
 function guide(pen, at, color) {
-  for (const [width, style] of /** @type {[number, string][]} */ ([[4, "rgb(0 0 0 / 60%)"], [2, color]])) {
-    pen.lineWidth = width;
-    pen.strokeStyle = style;
-    pen.beginPath();
+  stroked(pen, [[4, "rgb(0 0 0 / 60%)"], [2, color]], () => {
     pen.arc(at.x, at.y, 9, 0, 7);
     pen.moveTo(at.x - 14, at.y);
     pen.lineTo(at.x - 4, at.y);
     pen.moveTo(at.x + 4, at.y);
     pen.lineTo(at.x + 14, at.y);
-    pen.stroke();
-  }
-}
-
-/** Where the keyboard points. @param {CanvasRenderingContext2D} pen @param {Place} at */
-function cross(pen, at) {
-  for (const [width, color] of /** @type {[number, string][]} */ ([[4, "rgb(0 0 0 / 60%)"], [1.5, "#fff"]])) {
-    pen.lineWidth = width;
-    pen.strokeStyle = color;
-    pen.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      pen.moveTo(at.x + 5 * dx, at.y + 5 * dy);
-      pen.lineTo(at.x + 18 * dx, at.y + 18 * dy);
-    }
-    pen.stroke();
-  }
+  });
 }
 
 /** The pixels around a place, much larger. @param {CanvasRenderingContext2D} pen @param {Scene} scene @param {Place} place */
@@ -200,49 +203,22 @@ function lens(pen, scene, place) {
   const zoom = Math.max(8, view.scale * 2);
   const at = view.toScreen(place.x, place.y);
   const above = at.y > 2 * radius + 50;
-  const cx = Math.max(radius + 8, Math.min(view.size.width - radius - 8, at.x));
-  const cy = above ? at.y - radius - 46 : at.y + radius + 46;
+  const x = Math.max(radius + 8, Math.min(view.size.width - radius - 8, at.x));
+  const y = above ? at.y - radius - 46 : at.y + radius + 46;
   pen.save();
   pen.beginPath();
-  pen.arc(cx, cy, radius, 0, 7);
+  pen.arc(x, y, radius, 0, 7);
   pen.fillStyle = scene.stage;
   pen.fill();
   pen.clip();
   pen.imageSmoothingEnabled = false;
   const { width, height } = view.video;
-  if (image) pen.drawImage(image, cx - place.x * zoom, cy - place.y * zoom, width * zoom, height * zoom);
-  pen.strokeStyle = "rgb(0 0 0 / 50%)";
-  pen.lineWidth = 3;
-  const arms = () => {
-    pen.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      pen.moveTo(cx + 5 * dx, cy + 5 * dy);
-      pen.lineTo(cx + 26 * dx, cy + 26 * dy);
-    }
-    pen.stroke();
-  };
-  arms();
-  pen.strokeStyle = "#fff";
-  pen.lineWidth = 1.25;
-  arms();
+  if (image) pen.drawImage(image, x - place.x * zoom, y - place.y * zoom, width * zoom, height * zoom);
+  cross(pen, { x, y }, 26, [[3, "rgb(0 0 0 / 50%)"], [1.25, "#fff"]]);
   pen.restore();
-  pen.beginPath();
-  pen.arc(cx, cy, radius, 0, 7);
-  pen.lineWidth = 4;
-  pen.strokeStyle = "rgb(0 0 0 / 45%)";
-  pen.stroke();
-  pen.lineWidth = 2;
-  pen.strokeStyle = "rgb(255 255 255 / 90%)";
-  pen.stroke();
+  rings(pen, { x, y }, radius, [[4, "rgb(0 0 0 / 45%)"], [2, "rgb(255 255 255 / 90%)"]]);
   const words = `${place.x.toFixed(2)}, ${place.y.toFixed(2)}`;
   pen.font = "500 11px ui-monospace, monospace";
   const wide = pen.measureText(words).width + 12;
-  const top = cy + radius - 24;
-  pen.fillStyle = "rgb(12 15 18 / 80%)";
-  pen.beginPath();
-  pen.roundRect(cx - wide / 2, top, wide, 18, 5);
-  pen.fill();
-  pen.fillStyle = "#fff";
-  pen.textBaseline = "middle";
-  pen.fillText(words, cx - wide / 2 + 6, top + 9.5);
+  plate(pen, words, x - wide / 2, y + radius - 15, 18, "rgb(12 15 18 / 80%)");
 }
