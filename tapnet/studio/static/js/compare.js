@@ -4,6 +4,7 @@ import { attempt, iconButton, toast } from "./dialog.js";
 import { counted, fill, h, sharpen, shortName } from "./dom.js";
 import { Frames } from "./frames.js";
 import { icon } from "./icons.js";
+import { elsewhere, onButton } from "./keys.js";
 import { rings } from "./painter.js";
 import { swatch, themeColors } from "./palette.js";
 import { decoded } from "./paths.js";
@@ -101,8 +102,7 @@ class Compare {
 
   /** @param {KeyboardEvent} event */
   keyed(event) {
-    const at = /** @type {HTMLElement} */ (event.target);
-    if (at.matches?.("input, textarea, select") || document.querySelector("dialog[open]")) return;
+    if (elsewhere(event)) return;
     /** @type {Record<string, () => void>} */
     const does = {
       ArrowLeft: () => this.go(this.frames.target - (event.shiftKey ? 10 : 1)),
@@ -110,7 +110,7 @@ class Compare {
       ArrowUp: () => this.choose(this.at - 1),
       ArrowDown: () => this.choose(this.at + 1),
       n: () => this.nextDifference(),
-      Enter: () => at.tagName !== "BUTTON" && at.tagName !== "A" && this.agree(),
+      Enter: () => onButton(event) || this.agree(),
       Home: () => this.go(0),
       End: () => this.go(this.frames.count - 1),
     };

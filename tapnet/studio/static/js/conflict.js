@@ -1,5 +1,5 @@
 /** Two people changed the same frame of a track: both are shown, and the second chooses. */
-import { changes } from "./content.js";
+import { changes, clickAt, samePlace } from "./content.js";
 import { dialog } from "./dialog.js";
 import { h, moment } from "./dom.js";
 import { rings } from "./painter.js";
@@ -44,8 +44,7 @@ function mark(editor, stage, base, mine, theirs) {
   const at = differing(base, mine, theirs);
   if (at === null) return;
   editor.go(at);
-  const place = (/** @type {Content} */ from) => from.clicks.find((click) => click.frame === at);
-  const guides = [{ place: place(mine), color: "#4cc9b0" }, { place: place(theirs), color: "#ffb454" }];
+  const guides = [{ place: clickAt(mine, at), color: "#4cc9b0" }, { place: clickAt(theirs, at), color: "#ffb454" }];
   stage.guides = /** @type {any} */ (guides.filter((one) => one.place));
   stage.request();
 }
@@ -53,10 +52,8 @@ function mark(editor, stage, base, mine, theirs) {
 /** The first frame that both placed differently. @param {Content} base @param {Content} mine @param {Content} theirs @returns {number|null} */
 function differing(base, mine, theirs) {
   for (const click of mine.clicks) {
-    const other = theirs.clicks.find((one) => one.frame === click.frame);
-    const old = base.clicks.find((one) => one.frame === click.frame);
-    const moved = !old || old.x !== click.x || old.y !== click.y;
-    if (moved && other && (other.x !== click.x || other.y !== click.y)) return click.frame;
+    const other = clickAt(theirs, click.frame);
+    if (other && !samePlace(click, other) && !samePlace(click, clickAt(base, click.frame))) return click.frame;
   }
   return null;
 }
@@ -65,7 +62,7 @@ function differing(base, mine, theirs) {
 function crop(editor, stage, made) {
   const canvas = h("canvas", { width: CROP * 2, height: CROP * 2, class: "crop", "aria-hidden": "true" });
   const draw = () => {
-    const click = made?.clicks.find((one) => one.frame === editor.frames.shown);
+    const click = made && clickAt(made, editor.frames.shown);
     const image = editor.frames.image;
     canvas.hidden = !click || !image;
     if (!click || !image) return;

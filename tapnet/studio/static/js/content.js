@@ -22,6 +22,9 @@ function text(c) {
 /** @param {Content} c @param {number} frame @returns {Click|undefined} */
 export const clickAt = (c, frame) => c.clicks.find((click) => click.frame === frame);
 
+/** Whether a click is where another one is; it is not where none is. @param {Click} click @param {Click} [other] */
+export const samePlace = (click, other) => other !== undefined && click.x === other.x && click.y === other.y;
+
 /** The hidden range that a frame lies in. @param {Content} c @param {number} frame */
 export const rangeAt = (c, frame) => c.hidden.find(([a, b]) => a <= frame && frame < b);
 
@@ -122,7 +125,7 @@ export function changes(before, after) {
   for (const click of after.clicks) {
     const old = clickAt(before, click.frame);
     if (!old) words.push(`clicked on frame ${click.frame}`);
-    else if (old.x !== click.x || old.y !== click.y) {
+    else if (!samePlace(click, old)) {
       const by = Math.hypot(old.x - click.x, old.y - click.y);
       words.push(`moved by ${by.toFixed(1)} px on frame ${click.frame}`);
     }

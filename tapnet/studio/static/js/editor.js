@@ -16,6 +16,9 @@ import { Undo } from "./undo.js";
 
 const spot = newSpot();
 
+/** Whether a job has not ended. @param {import("./types.js").Job} job */
+export const underWay = (job) => job.state === "queued" || job.state === "running";
+
 export class Editor extends Signals {
   /** @param {import("./types.js").Video} video @param {import("./types.js").Me} me @param {HTMLVideoElement} element */
   constructor(video, me, element) {
@@ -65,7 +68,7 @@ export class Editor extends Signals {
   /** The assist has stopped without following all points: it failed, or was cancelled. */
   get stuck() {
     const assists = this.jobs.filter((job) => job.kind === "assist");
-    if (assists.some((job) => job.state === "queued" || job.state === "running")) return false;
+    if (assists.some(underWay)) return false;
     const newest = assists.reduce((best, job) => (job.id > (best?.id ?? 0) ? job : best), assists[0]);
     return newest?.state === "failed" || newest?.state === "cancelled";
   }
@@ -88,7 +91,7 @@ export class Editor extends Signals {
     await this.tracks.load();
     this.undo.recall();
     this.ready = true;
-    this.paths.want(this.tracks.list.flatMap((track) => track.id ?? []));
+    this.paths.wantFor(this.tracks.list);
     this.refreshSuggestions();
     this.refreshJobs();
     this.changed();
@@ -146,10 +149,13 @@ export class Editor extends Signals {
   /** The next suggestion that was not visited. */
   lookNext() {
     if (!this.suggestions.length) return say("Nothing to look at: every point seems well.");
-    const name = (/** @type {Suggestion} */ one) => `${one.track}:${one.frame}`;
-    if (this.suggestions.every((one) => this.visited.has(name(one)))) this.visited.clear();
-    const next = this.suggestions.find((one) => !this.visited.has(name(one)));
-    if (next) this.visit(next);
+    if (!this.unvisited.length) this.visited.clear();
+    this.visit(this.unvisited[0]);
+  }
+
+  /** The suggestions that were not looked at, the best first. */
+  get unvisited() {
+    return this.suggestions.filter((one) => !this.visited.has(`${one.track}:${one.frame}`));
   }
 
   /** @param {Suggestion} one */

@@ -5,7 +5,7 @@ import { attempt, dialog, toast } from "./dialog.js";
 import { fill, h, say, shortName } from "./dom.js";
 import { Editor } from "./editor.js";
 import { showHistory } from "./history.js";
-import { POINTERS, nameOf, shortcuts } from "./keys.js";
+import { POINTERS, elsewhere, nameOf, onButton, shortcuts } from "./keys.js";
 import { Live } from "./live.js";
 import { preferences } from "./prefs.js";
 import { sidePanel } from "./side.js";
@@ -116,7 +116,7 @@ export async function editorScreen(root, id, app) {
   editor.on("playable", () => toast("The video now plays smoothly.", "good", { words: "Reload", run: () => location.reload() }));
 
   const onKey = (/** @type {KeyboardEvent} */ event) => {
-    if (!typing(event) && !document.querySelector("dialog[open]")) press(event);
+    if (!elsewhere(event)) press(event);
   };
   const press = (/** @type {KeyboardEvent} */ event) => {
     if (aim.key(event)) return event.preventDefault();
@@ -156,17 +156,6 @@ export async function editorScreen(root, id, app) {
     timeline.close();
     editor.close();
   };
-}
-
-/** Whether a key belongs to a field that is typed into. @param {KeyboardEvent} event */
-function typing(event) {
-  const at = /** @type {HTMLElement} */ (event.target);
-  return at.matches?.("input:not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
-}
-
-/** @param {KeyboardEvent} event */
-function onButton(event) {
-  return /** @type {HTMLElement} */ (event.target).matches?.("button, a, summary, [role=option]");
 }
 
 /** What to do next, for who does not know yet. @param {Editor} editor @param {Aim} aim @returns {any[]} */

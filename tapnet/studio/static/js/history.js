@@ -1,6 +1,6 @@
 /** Who did what to a point, and when; any version can be taken back. */
 import { get } from "./api.js";
-import { changes, equal } from "./content.js";
+import { changes, clickAt, equal, samePlace } from "./content.js";
 import { dialog, toast } from "./dialog.js";
 import { fill, h, moment } from "./dom.js";
 import { Tracks } from "./tracks.js";
@@ -41,8 +41,7 @@ function line(editor, track, edit, before, box) {
     toast(`Version ${edit.version} is back`, "good", { words: "Undo", run: () => editor.undo.undo() });
     box.close();
   };
-  const frames = edit.content.clicks.map((click) => click.frame);
-  const changed = frames.find((frame) => JSON.stringify(edit.content.clicks.find((c) => c.frame === frame)) !== JSON.stringify(before?.content.clicks.find((c) => c.frame === frame)));
+  const changed = edit.content.clicks.find((click) => !before || !samePlace(click, clickAt(before.content, click.frame)))?.frame;
   const show = () => {
     editor.go(/** @type {number} */ (changed));
     box.close();

@@ -16,6 +16,18 @@ export function nameOf(event) {
   return [...parts, key === " " ? "Space" : key].join("+");
 }
 
+/** Whether a key belongs to a field that is typed into, or to an open dialog. @param {KeyboardEvent} event */
+export function elsewhere(event) {
+  const at = /** @type {HTMLElement} */ (event.target);
+  const typing = at.matches?.("input:not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
+  return typing || document.querySelector("dialog[open]") !== null;
+}
+
+/** @param {KeyboardEvent} event */
+export function onButton(event) {
+  return /** @type {HTMLElement} */ (event.target).matches?.("button, a, summary, [role=option]");
+}
+
 /** @param {import("./editor.js").Editor} editor @param {import("./stage.js").Stage} stage @param {Record<string, () => void>} act @returns {Shortcut[]} */
 export function shortcuts(editor, stage, act) {
   const move = "Move through the video";

@@ -36,7 +36,7 @@ export class Live {
     if (this.lost || reload) {
       this.lost = false;
       this.editor.outbox.tryNow();
-      this.editor.tracks.refresh().then(() => this.allPaths(), () => {});
+      this.editor.tracks.refresh().then(() => this.editor.paths.wantFor(this.editor.tracks.list), () => {});
       this.editor.refreshJobs();
     }
   }
@@ -46,10 +46,6 @@ export class Live {
     if (this.source?.readyState !== EventSource.CLOSED) return; // the browser tries again
     clearTimeout(this.again);
     this.again = setTimeout(() => this.open(), 2000);
-  }
-
-  allPaths() {
-    this.editor.paths.want(this.editor.tracks.list.flatMap((track) => track.id ?? []));
   }
 
   /** A track was changed, here or elsewhere. @param {any} data */
@@ -70,7 +66,7 @@ export class Live {
       try {
         const fresh = await this.editor.tracks.refresh([...by.keys()]);
         this.report(fresh, by);
-        this.editor.paths.want(fresh.flatMap((track) => track.id ?? []));
+        this.editor.paths.wantFor(fresh);
       } catch {
         break; // met() fetches all
       }
@@ -106,8 +102,7 @@ export class Live {
     const ours = data.kind === "assist" || data.kind === "proxy"; // who asks for a file is told there
     if (ours && data.state === "failed" && before !== "failed") this.editor.emit("job-failed", data);
     if (data.state === "done" && data.kind === "assist") {
-      const late = this.editor.tracks.list.filter((track) => !this.editor.paths.complete(track));
-      this.editor.paths.want(late.flatMap((track) => track.id ?? []));
+      this.editor.paths.wantFor(this.editor.tracks.list.filter((track) => !this.editor.paths.complete(track)));
       this.suggest();
     }
     if (data.state === "done" && data.kind === "proxy") this.editor.emit("playable");

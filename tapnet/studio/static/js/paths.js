@@ -30,6 +30,11 @@ export class Paths extends Signals {
     if (!this.fetching) this.fetch();
   }
 
+  /** The same for tracks, as far as the server knows them. @param {Track[]} tracks */
+  wantFor(tracks) {
+    this.want(tracks.flatMap((track) => track.id ?? []));
+  }
+
   async fetch() {
     this.fetching = true;
     while (this.wanted.size && !this.closed) {

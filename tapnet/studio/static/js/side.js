@@ -5,6 +5,7 @@ import { icon } from "./icons.js";
 import { PointList } from "./list.js";
 import { chosenPanel, followFields } from "./chosen.js";
 import { preferences } from "./prefs.js";
+import { Tracks } from "./tracks.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 /** @param {Editor} editor @param {{name: string}[]} models @param {Record<string, () => void>} act @returns {HTMLElement} */
@@ -56,12 +57,11 @@ function emptySide() {
 
 /** @param {Editor} editor */
 function suggestion(editor) {
-  const { suggestions, visited } = editor;
+  const { suggestions, unvisited: left } = editor;
   if (!suggestions.length) return [];
-  const left = suggestions.filter((one) => !visited.has(`${one.track}:${one.frame}`));
   const next = left[0] ?? suggestions[0];
   const track = editor.tracks.byId(next.track);
-  const name = track ? track.content.name || `Point ${track.number}` : "A point";
+  const name = track ? Tracks.label(track) : "A point";
   return [
     h("button", { type: "button", class: "look", title: "Look here next (N)", onclick: () => editor.lookNext() },
       icon("flag"),

@@ -2,6 +2,7 @@
 import { post } from "./api.js";
 import { attempt, iconButton, menu, menuItem, toast } from "./dialog.js";
 import { counted, fill, h, shortName } from "./dom.js";
+import { underWay } from "./editor.js";
 import { icon } from "./icons.js";
 import { chooseImport, startDownload } from "./transfer.js";
 import { STAGES, submitTask } from "./tasks.js";
@@ -128,7 +129,7 @@ function jobsButton(editor) {
   const ring = h("span", { class: "progress-ring", "aria-hidden": "true" });
   const words = h("span", { class: "words" });
   const button = h("button", { type: "button", class: "quiet jobs", hidden: true, "aria-label": "Work under way" }, ring, words);
-  const running = () => editor.jobs.filter((job) => job.state === "running" || job.state === "queued");
+  const running = () => editor.jobs.filter(underWay);
   const update = () => {
     const now = running();
     button.hidden = now.length === 0;
@@ -153,7 +154,7 @@ function jobLine(editor, job) {
   const update = () => {
     const now = editor.jobs.find((one) => one.id === job.id);
     if (now?.total) bar.value = now.done / now.total;
-    if (now && !["queued", "running"].includes(now.state)) line.remove();
+    if (now && !underWay(now)) line.remove();
     if (!line.isConnected) stop();
   };
   const stop = editor.on("jobs", update);

@@ -2,6 +2,7 @@
 import { call, get } from "./api.js";
 import { attempt, toast } from "./dialog.js";
 import { counted, h } from "./dom.js";
+import { underWay } from "./editor.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const READY = { overlay: "The video is ready", csv: "The CSV file is ready", npz: "The npz file is ready", pkl: "The pickle is ready" };
@@ -26,7 +27,7 @@ export async function startDownload(editor, kind) {
 function finished(editor, job) {
   return new Promise((resolve, reject) => {
     const ended = (/** @type {import("./types.js").Job|undefined} */ now) => {
-      if (!now || now.state === "queued" || now.state === "running") return;
+      if (!now || underWay(now)) return;
       clearInterval(timer);
       stop();
       resolve(now);
