@@ -108,7 +108,7 @@ export class App {
       look.title = dark ? "Light" : "Dark";
       look.setAttribute("aria-label", dark ? "Switch to light" : "Switch to dark");
     };
-    const stop = preferences.on("theme", () => (look.isConnected ? update() : stop()));
+    preferences.during(look, "theme", update);
     update();
     return [help && iconButton("help", "Keys and gestures", help, { key: "?", class: "quiet square help" }), look, this.me.login_required && this.person()];
   }

@@ -73,6 +73,6 @@ function crop(editor, stage, made) {
     rings(pen, { x: CROP, y: CROP }, 16, [[5, "rgb(0 0 0 / 60%)"], [2, "#fff"]]);
   };
   draw();
-  const stop = editor.frames.on("shown", () => (canvas.isConnected ? draw() : stop()));
+  editor.frames.during(canvas, "shown", draw);
   return canvas;
 }

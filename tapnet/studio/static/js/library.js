@@ -102,7 +102,7 @@ function uploadLine(upload) {
     const rest = left > 3 ? `, ${clock(left, 0)} left` : "";
     words.textContent = upload.share >= 1 ? "Reading the video…" : `${size(upload.offset)} of ${size(upload.file.size)}${rest}${upload.resumed ? " (continued)" : ""}`;
   };
-  const off = upload.on("progress", () => (bar.isConnected ? update() : off()));
+  upload.during(bar, "progress", update);
   update();
   return h("div", { class: "upload" }, icon("film"), h("div", { class: "upload-words" }, h("b", {}, upload.file.name), words, bar), iconButton("close", "Stop the upload", () => upload.stop()));
 }

@@ -35,7 +35,7 @@ export function sidePanel(editor, models, act) {
   const updateSuggest = () => fill(suggest, ...suggestion(editor));
   editor.on("changed", update);
   editor.on("suggestions", updateSuggest);
-  preferences.on("changed", updateFollow);
+  preferences.during(follow, "changed", updateFollow);
   update();
   updateFollow();
   return h(

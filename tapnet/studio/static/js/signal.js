@@ -16,6 +16,11 @@ export class Signals {
     return () => all.delete(listener);
   }
 
+  /** The same, until an element has left the page. @param {Element} element @param {string} name @param {(detail: any) => void} listener */
+  during(element, name, listener) {
+    const stop = this.on(name, (detail) => (element.isConnected ? listener(detail) : stop()));
+  }
+
   /** @param {string} name @param {any} [detail] */
   emit(name, detail) {
     for (const listener of this.listeners.get(name) ?? []) listener(detail);

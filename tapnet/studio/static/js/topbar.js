@@ -155,9 +155,8 @@ function jobLine(editor, job) {
     const now = editor.jobs.find((one) => one.id === job.id);
     if (now?.total) bar.value = now.done / now.total;
     if (now && !underWay(now)) line.remove();
-    if (!line.isConnected) stop();
   };
-  const stop = editor.on("jobs", update);
+  editor.during(line, "jobs", update);
   if (job.total) bar.value = job.done / job.total;
   return line;
 }

@@ -74,7 +74,7 @@ export function toolBar(editor, stage, act) {
     scale.textContent = `${Math.round(stage.view.scale * 100)} %`;
     scale.setAttribute("aria-label", `Zoom ${scale.textContent}; shows the whole picture`);
   };
-  preferences.on("changed", update);
+  preferences.during(scale, "changed", update);
   editor.on("view", update);
   update();
   return h(
