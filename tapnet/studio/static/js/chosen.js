@@ -81,9 +81,11 @@ export function chosenPanel(editor, models, act) {
     const covered = rangeAt(track.content, at);
     const click = clickAt(track.content, at);
     here.textContent = words(known, Boolean(click), Boolean(covered), Boolean(editor.paths.all.get(track.key)?.guess));
-    hide.title = covered ? "Seen again from this frame on (X)" : "Hidden from this frame on (X)";
-    fill(hide, icon(covered ? "eye" : "hidden"), h("span", {}, covered ? "Seen from here" : "Hidden from here"));
     unclick.disabled = !click;
+    const title = covered ? "Seen again from this frame on (X)" : "Hidden from this frame on (X)";
+    if (hide.title === title) return; // the same on most frames
+    hide.title = title;
+    fill(hide, icon(covered ? "eye" : "hidden"), h("span", {}, covered ? "Seen from here" : "Hidden from here"));
   };
   editor.on("chosen", draw);
   editor.on("changed", draw);

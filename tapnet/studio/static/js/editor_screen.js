@@ -18,7 +18,7 @@ import { Tracks } from "./tracks.js";
 
 /** @param {HTMLElement} root @param {number} id @param {import("./app.js").App} app @returns {Promise<() => void>} what closes the screen */
 export async function editorScreen(root, id, app) {
-  const video = await get(`videos/${id}`);
+  const [video, models] = await Promise.all([get(`videos/${id}`), get("models").catch(() => [])]);
   document.title = `${shortName(video.name)} · tapnet studio`;
   const element = h("video", { class: "source", "aria-hidden": "true", tabindex: "-1", disablepictureinpicture: true });
   const editor = new Editor(video, app.me, element);
@@ -29,7 +29,6 @@ export async function editorScreen(root, id, app) {
   const stage = new Stage(editor, picture);
   const timeline = new Timeline(editor, strip);
   const aim = new Aim(editor, stage);
-  const models = await get("models").catch(() => []);
   if (!preferences.values.model) preferences.set({ model: models[0]?.name ?? "taplite" });
 
   /** @type {Record<string, () => void>} */
