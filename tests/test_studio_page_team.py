@@ -64,12 +64,17 @@ def people(team, browser, sessions) -> Iterator[dict[str, Person]]:
         yield found
 
 
-def give_task(lead: Person, who: str, stage: str) -> None:
+def open_team(lead: Person) -> None:
+    """The dialog of the first video's team."""
     lead.visit()
     card = lead.page.locator(".card").first
     card.hover()
     card.get_by_role("button", name="More for").click()
     lead.page.get_by_role("menuitem", name="Team and tasks").click()
+
+
+def give_task(lead: Person, who: str, stage: str) -> None:
+    open_team(lead)
     lead.page.get_by_label("Person").select_option(who)
     lead.page.get_by_label("Pass").select_option(stage)
     lead.page.get_by_role("button", name="Give the task").click()
@@ -151,10 +156,7 @@ def test_a_task_that_is_sent_back_says_why(people) -> None:
     ada, ben, _, dora = people.values()
     give_task(ada, "ben", "annotate")
     submit(ben)
-    dora.visit()
-    dora.page.locator(".card").first.hover()
-    dora.page.locator(".card").first.get_by_role("button", name="More for").click()
-    dora.page.get_by_role("menuitem", name="Team and tasks").click()
+    open_team(dora)
     row = dora.page.locator("dialog tr", has_text="ben").first
     row.get_by_role("button", name="Send back…").click()
     dora.page.get_by_label("Note").fill("Frame 12 is off")
@@ -175,17 +177,13 @@ def test_two_editors_of_one_track_see_each_other_and_lose_nothing(people) -> Non
 
     def at_once(frame_of_ben: int, frame_of_cleo: int, further: float) -> None:
         """Ben is saved first; Cleo, who has not heard of it, clicks another frame or place."""
-        for person, frame, shift in ((ben, frame_of_ben, 0.0), (cleo, frame_of_cleo, further)):
-            person.go(frame)
-            if person is cleo:
-                hold(cleo)
-            x, y = square_at(frame)
-            if person is cleo:
-                person.click(x + shift, y)
-            else:
-                hold(cleo)
-                person.click(x, y)
-                person.saved()
+        hold(cleo)
+        ben.go(frame_of_ben)
+        ben.click(*square_at(frame_of_ben))
+        ben.saved()
+        cleo.go(frame_of_cleo)
+        x, y = square_at(frame_of_cleo)
+        cleo.click(x + further, y)
         release(cleo)
 
     at_once(5, 10, 0)
