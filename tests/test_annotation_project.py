@@ -387,8 +387,12 @@ def test_a_path_that_cannot_be_is_refused(project: Project) -> None:
 def test_suggestions_are_those_written_last(project: Project) -> None:
     video = project.add_video("clip.mp4")
     assert project.suggestions(video.id) == []
-    project.write_suggestions(video.id, [{"frame": 1, "track": 2, "reason": "jump", "score": 3.0}])
-    project.write_suggestions(video.id, [{"frame": 4, "track": 2, "reason": "jump", "score": 1.0}])
+    project.write_suggestions(
+        video.id, [{"frame": 1, "track": 2, "reason": "jump", "score": 3.0}], {2: 5}
+    )
+    project.write_suggestions(
+        video.id, [{"frame": 4, "track": 2, "reason": "jump", "score": 1.0}], {2: 6}
+    )
     assert [suggestion["frame"] for suggestion in project.suggestions(video.id)] == [4]
 
 

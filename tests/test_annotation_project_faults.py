@@ -163,7 +163,7 @@ def test_many_edits_of_many_kinds_at_once_all_succeed(projects: list[Project]) -
         for i in range(4):
             shuffled = numbers[n:] + numbers[:n]
             mine.write_paths(video.id, [(number, 1, path, True) for number in shuffled])
-            mine.write_suggestions(video.id, [{"frame": i}])
+            mine.write_suggestions(video.id, [{"frame": i}], {})
             task = mine.assign(video.id, user.id, "annotate", user)
             mine.submit(task.id, user)
             mine.send_back(task.id, user, "again")

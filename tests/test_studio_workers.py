@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -172,9 +173,13 @@ def fill(monkeypatch):
     """Stands for the assists: `during` is done in the middle of the work."""
     from tapnet.annotation import assist
 
-    stand_in = SimpleNamespace(during=lambda: None, given=[], steps=60)
+    stand_in = SimpleNamespace(during=lambda: None, given=[], compared=[], steps=60, other=40)
 
-    def fill(video, contents, progress, on_partial):
+    def fill(video, contents, progress, on_partial=None, kept=None):
+        if on_partial is None:  # another assist, to see where the two disagree
+            stand_in.compared.append(list(contents))
+            progress(0, 1)
+            return [line(stand_in.other) for _ in contents]
         stand_in.given.append(list(contents))
         for step in range(stand_in.steps):
             if step == 5:
@@ -186,6 +191,9 @@ def fill(monkeypatch):
 
     monkeypatch.setattr(assist, "fill", fill)
     return stand_in
+
+
+CLAIMED = SimpleNamespace(video_id=1, settings={})  # a job that no longer waits
 
 
 def assist(project: Project, *jobs) -> tuple[str, None]:
@@ -275,6 +283,44 @@ def test_where_to_look_next_is_told_by_the_number_of_the_track(project, fill) ->
     assert (told["track"], told["frame"]) == (track.id, 12)
     assert "10 %" in told["reason"]
     assert bare.id != track.id
+
+
+def test_a_person_is_told_where_two_assists_disagree(project, fill) -> None:
+    fill.steps, fill.other = 1, 90
+    (track,) = create(project, Content(clicks=(Click(0, 40, 40),), assist="tracker"))
+    assist(project, CLAIMED)
+    told = project.suggestions(1)
+    assert {one["track"] for one in told} == {track.id}
+    assert "tracker and flow are 70.7 pixels apart" in told[0]["reason"]
+    assert [[content.assist for content in given] for given in fill.compared] == [["flow"]]
+
+
+def test_only_tracks_that_changed_are_compared_and_the_others_keep_their_looks(
+    project, fill
+) -> None:
+    fill.steps, fill.other = 1, 90
+    first, second = create(project, *[Content(clicks=(Click(0, 40, 40),))] * 2)
+    assist(project, CLAIMED)
+    fill.other = 40
+    content = replace(second.content, clicks=(Click(0, 40, 41),))
+    project.change_track(second.id, 1, content, project.local_user(), "later")
+    assist(project, CLAIMED)
+    assert [len(given) for given in fill.compared] == [2, 1]
+    assert {one["track"] for one in project.suggestions(1)} == {first.id}
+
+
+def test_nobody_waits_for_a_comparison(project, fill) -> None:
+    """While other work waits there is none; the next job catches up."""
+    fill.steps, fill.other = 1, 90
+    (track,) = create(project, Content(clicks=(Click(0, 40, 40),)))
+    waiting = project.enqueue("assist", 1, {"tracks": []}, project.local_user())
+    assist(project, CLAIMED)
+    assert project.paths(1)[track.id].complete
+    assert (fill.compared, project.suggestions(1)) == ([], [])
+    project.cancel(waiting.id)
+    late = create(project, straight((0, 1, 1)))[0]
+    assist(project, SimpleNamespace(video_id=1, settings={"tracks": [late.id]}))
+    assert len(fill.compared[0]) == 2
 
 
 def test_more_workers_come_while_all_are_busy_and_go_again(project, monkeypatch) -> None:

@@ -20,6 +20,7 @@ from tapnet import tracker as trackers
 from tapnet.annotation import flow_fill, tracker_assist
 from tapnet.annotation.asked import Asked
 from tapnet.annotation.content import Content, Path
+from tapnet.annotation.kept import Anew
 from tapnet.annotation.motion import Surroundings, flow_size, flows
 from tapnet.annotation.smoothing import Said, fit
 from tapnet.geometry import rescale
@@ -31,6 +32,7 @@ BEND = 0.5 / 256  # of the frame's side: how much a step usually differs from th
 # and how fast the others come; as measured on clips of the synthetic validation set.
 HALF, FALL = 2 / 256, 2.5
 ROUNDS = 8  # of a fit
+ANEW = Anew()
 
 Progress = Callable[[int, int], None]  # frames done, frames in all; may raise to cancel
 Partial = Callable[[], dict[int, Path]]  # makes what is known so far, by place in the contents
@@ -42,6 +44,7 @@ def fill(
     contents: Sequence[Content],
     progress: Progress | None = None,
     on_partial: OnPartial | None = None,
+    kept: Anew = ANEW,
 ) -> list[Path]:
     """The path of each content through the whole video, through all of its clicks exactly.
 
@@ -52,14 +55,17 @@ def fill(
     1 kB for a track and frame.
 
     After each frame `on_partial` gets a function that makes what is known so far; call it when the
-    time for it has come. What raises in it or in `progress` ends the work. Raises ValueError for
+    time for it has come. What raises in it or in `progress` ends the work. What only depends on the
+    frames, flow and taplite's features, is looked for in `kept` first. Raises ValueError for
     clicks and hidden ranges outside the video, for "imported", whose paths come from files, and for
     unknown models.
     """
     for content in contents:
         content.check_within(len(video), video.size[1], video.size[0])
     found = {row: Path.none() for row, content in enumerate(contents) if not content.clicks}
-    groups = [(rows, _group(video, [contents[row] for row in rows])) for rows in _alike(contents)]
+    groups = [
+        (rows, _group(video, [contents[row] for row in rows], kept)) for rows in _alike(contents)
+    ]
     total, done = sum(group.work for _, group in groups), 0
     for rows, group in groups:
 
@@ -88,15 +94,15 @@ def _alike(contents: Sequence[Content]) -> list[list[int]]:
     return [groups[key] for key in sorted(groups, key=lambda key: (order.index(key[0]), key[1]))]
 
 
-def _group(video: Video, contents: list[Content]) -> _Group:
+def _group(video: Video, contents: list[Content], kept: Anew) -> _Group:
     asked = Asked.of(contents, len(video))
     match contents[0].assist:
         case "linear":
-            return _Linear(video, asked)
+            return _Linear(video, asked, kept)
         case "flow":
-            return _Flow(video, asked)
+            return _Flow(video, asked, kept)
         case "tracker":
-            return _Tracker(video, asked, contents[0].model)
+            return _Tracker(video, asked, kept, contents[0].model)
     raise ValueError(
         f"assist: {contents[0].assist!r} cannot be computed, its path comes from a file; choose "
         "tracker, flow or linear"
@@ -108,9 +114,10 @@ class _Group(ABC):
 
     work: int  # how often `go` yields
 
-    def __init__(self, video: Video, asked: Asked) -> None:
+    def __init__(self, video: Video, asked: Asked, kept: Anew) -> None:
         self._video = video
         self._asked = asked
+        self._kept = kept
 
     @abstractmethod
     def go(self) -> Iterator[int]:
@@ -158,15 +165,16 @@ class _Linear(_Group):
 
 
 class _Flow(_Group):
-    def __init__(self, video: Video, asked: Asked) -> None:
-        super().__init__(video, asked)
+    def __init__(self, video: Video, asked: Asked, kept: Anew) -> None:
+        super().__init__(video, asked, kept)
         self.work = len(video) - 1
         self._around = Surroundings(*asked.clicked.shape)
         self._start = self._inward(asked.places)
         self._done = 0
 
     def go(self) -> Iterator[int]:
-        for t in flow_fill.follow(self._video, self._asked, self._start, self._around):
+        steps = flow_fill.follow(self._video, self._asked, self._start, self._around, self._kept)
+        for t in steps:
             self._done = t
             yield t
 
@@ -213,9 +221,9 @@ class _Flow(_Group):
 class _Tracker(_Flow):
     """Three walks: the tracker forward, the tracker backward, and the flow around the result."""
 
-    def __init__(self, video: Video, asked: Asked, model: str) -> None:
-        super().__init__(video, asked)
-        self._tracker = tracker(model)
+    def __init__(self, video: Video, asked: Asked, kept: Anew, model: str) -> None:
+        super().__init__(video, asked, kept)
+        self._tracker = tracker_assist.remembering(tracker(model), kept)
         self._ahead = tracker_assist.Walk.none(asked)
         self._behind = tracker_assist.Walk.none(asked)
         self.work += len(video) - int(asked.first.min()) + int(asked.last.max()) + 1
@@ -227,7 +235,7 @@ class _Tracker(_Flow):
             self._asked.clicked, self._start, self._said(), None, BEND * self._side, ROUNDS
         ).xy
         rows = np.arange(len(self._start))
-        for t, between in enumerate(flows(self._video, 0, len(self._video))):
+        for t, between in enumerate(flows(self._video, 0, len(self._video), self._kept)):
             self._around.keep(rows, t, between, self._start[:, t], self._start[:, t + 1])
             yield t
 

@@ -17,7 +17,7 @@ import numpy as np
 from tapnet.annotation.content import Content, Path
 
 APART = 8  # frames between suggestions of a track, and from a click
-MOST = 50  # suggestions of a video
+MOST = 200  # suggestions of a video
 WORTH = 0.3  # score: frames with less are left alone
 FAR = 8.0  # pixels: assists that disagree so much score 0.5
 SHARP = 8.0  # times the usual bend of the track: a jump of so much scores 0.5
@@ -64,6 +64,11 @@ def suggest(
                     "score": round(float(scores.score[row]), 3),
                 }
             )
+    return worst(found)
+
+
+def worst(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The suggestions that are worth the most, in that order."""
     return sorted(found, key=lambda one: (-one["score"], one["track"], one["frame"]))[:MOST]
 
 

@@ -9,11 +9,14 @@ import numpy as np
 
 from tapnet.annotation.asked import Asked
 from tapnet.annotation.flow_window import FlowWindow, frames_kept, path_back, path_between
+from tapnet.annotation.kept import Anew
 from tapnet.annotation.motion import Surroundings, flow_size, flows
 from tapnet.video import Video
 
 
-def follow(video: Video, asked: Asked, places: np.ndarray, around: Surroundings) -> Iterator[int]:
+def follow(
+    video: Video, asked: Asked, places: np.ndarray, around: Surroundings, kept: Anew
+) -> Iterator[int]:
     """Fills `places` and what the flow says `around` them; yields each frame when done.
 
     `places` [N, T, 2] are pixels of the flow's frames, right at the clicks. They are filled up to
@@ -21,16 +24,16 @@ def follow(video: Video, asked: Asked, places: np.ndarray, around: Surroundings)
     """
     size = flow_size(video.size)
     gaps = _gaps(asked)
-    longest, kept = max((end - begin for _, begin, end in gaps), default=0), frames_kept(size)
-    windows = [FlowWindow(min(longest, kept), size)]
-    if longest > kept:
+    longest, most = max((end - begin for _, begin, end in gaps), default=0), frames_kept(size)
+    windows = [FlowWindow(min(longest, most), size)]
+    if longest > most:
         windows.append(FlowWindow(longest, size))
-    for t, between in enumerate(flows(video, 0, len(video))):
+    for t, between in enumerate(flows(video, 0, len(video), kept)):
         for window in windows:
             window.push(between)
         for row, begin, end in gaps:
             if end == t + 1:
-                part = windows[end - begin > kept].part(begin, end)
+                part = windows[end - begin > most].part(begin, end)
                 if asked.clicked[row, begin]:
                     path = path_between(part, places[row, begin], places[row, end])
                 else:

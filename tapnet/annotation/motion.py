@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from tapnet.annotation.flow_assist import read
+from tapnet.annotation.kept import Anew, Arrays
 from tapnet.annotation.smoothing import Said
 from tapnet.baselines.flow import dis
 from tapnet.geometry import Size, fitted
@@ -66,12 +68,19 @@ class Between:
         return Between(onward, back, stride)
 
 
-def flows(video: Video, start: int, stop: int) -> Iterator[Between]:
-    """The flow from each of frames `start` to `stop` - 2 to the next."""
+def flows(video: Video, start: int, stop: int, kept: Anew) -> Iterator[Between]:
+    """The flow from each of frames `start` to `stop` - 2 to the next, in half precision."""
     size = flow_size(video.size)
     frames = (_resized(frame, size) for frame in video.frames(start, stop))
     for before, after in pairwise(frames):
-        yield Between(dis(before, after), dis(after, before))
+        make = partial(_both_ways, before, after)
+        onward, back = kept.arrays(("dis", before, after), make)
+        yield Between(onward, back)
+
+
+def _both_ways(before: np.ndarray, after: np.ndarray) -> Arrays:
+    pairs = (before, after), (after, before)
+    return tuple(dis(*pair).astype(np.float16) for pair in pairs)
 
 
 def _resized(frame: np.ndarray, size: Size) -> np.ndarray:

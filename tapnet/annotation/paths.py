@@ -7,7 +7,7 @@ paths that a pass over the video ended with.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,18 +94,27 @@ class Paths(Part):
 
     def suggestions(self, video_id: int) -> list[dict[str, Any]]:
         """Frames to look at next, [{"frame", "track", "reason", "score"}], as written last."""
-        rows = sa.select(suggestions.c.content).where(suggestions.c.video_id == video_id)
-        with self._database.reading() as read:
-            text = read.execute(rows).scalar()
-        return [] if text is None else json.loads(text)
+        return self._looks(video_id)["frames"]
 
-    def write_suggestions(self, video_id: int, given: Sequence[dict[str, Any]]) -> None:
-        """Replaces the suggestions for a video; as in `suggestions`."""
-        text = json.dumps(list(given), allow_nan=False)
+    def looked_at(self, video_id: int) -> dict[int, int]:
+        """The versions of the tracks that the suggestions are for, by track."""
+        return {int(track): version for track, version in self._looks(video_id)["of"].items()}
+
+    def write_suggestions(
+        self, video_id: int, given: Sequence[dict[str, Any]], looked_at: Mapping[int, int]
+    ) -> None:
+        """Replaces the suggestions for a video; as in `suggestions` and `looked_at`."""
+        text = json.dumps({"frames": list(given), "of": dict(looked_at)}, allow_nan=False)
         with self._database.writing() as write:
             check_video(write, video_id, alone=True)
             write.execute(suggestions.delete().where(suggestions.c.video_id == video_id))
             write.execute(suggestions.insert(), {"video_id": video_id, "content": text})
+
+    def _looks(self, video_id: int) -> dict[str, Any]:
+        rows = sa.select(suggestions.c.content).where(suggestions.c.video_id == video_id)
+        with self._database.reading() as read:
+            text = read.execute(rows).scalar()
+        return {"frames": [], "of": {}} if text is None else json.loads(text)
 
 
 def path_of(row: sa.Row) -> Path:

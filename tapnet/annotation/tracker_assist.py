@@ -9,13 +9,18 @@ not grow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from tapnet.annotation.asked import Asked
+from tapnet.annotation.kept import Anew, Arrays, key_of
 from tapnet.annotation.smoothing import Said
 from tapnet.geometry import fitted
+from tapnet.models.taplite import Grids, Taplite
 from tapnet.tracker import Tracker
 from tapnet.video import Video
 
@@ -43,6 +48,33 @@ class Walk:
         """Positions and their uncertainty, where the point is not hidden; `unit` pixels a pixel."""
         sigma = unit * (SURE + UNSURE * (1 - self.confidence) ** POWER)
         return Said(self.xy, np.where(self.known & asked.seen & ~asked.clicked, sigma, np.inf))
+
+
+class _Remembering(Taplite):
+    """taplite, which looks for the features of frames in `kept` first; half precision does."""
+
+    def __init__(self, model: Taplite, kept: Anew) -> None:
+        super().__init__(model.settings)
+        self.load_state_dict(model.state_dict(), assign=True)
+        self.eval().requires_grad_(False)
+        self._kept = kept
+        self._made_by = key_of(part.numpy() for part in self.encoder.state_dict().values())
+
+    def grids(self, frames: Tensor) -> Grids:
+        def make() -> Arrays:
+            new = super(_Remembering, self).grids(frames)
+            return tuple(grid.half().numpy() for grid in (new.fine, new.coarse))
+
+        fine, coarse = self._kept.arrays(("taplite", self._made_by, frames.numpy()), make)
+        return Grids(torch.from_numpy(fine).float(), torch.from_numpy(coarse).float())
+
+
+def remembering(tracker: Tracker, kept: Anew) -> Tracker:
+    """The tracker, or one that gives the same and does no frame again, if it is worth it."""
+    if isinstance(tracker.model, Taplite) and tracker.device.type == "cpu":
+        model: Any = _Remembering(tracker.model, kept)
+        return replace(tracker, model=model)
+    return tracker
 
 
 def forward(tracker: Tracker, video: Video, asked: Asked, into: Walk) -> Iterator[int]:

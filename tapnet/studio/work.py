@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path as File
 from typing import Any
 
 import numpy as np
 
-from tapnet.annotation.content import Path
+from tapnet.annotation.content import ASSISTS, Path
+from tapnet.annotation.kept import Kept
 from tapnet.annotation.project import Project, check_export
 from tapnet.annotation.records import PRIVATE, Job, Track, Video
 from tapnet.faults import is_told_to_users
 
 PARTIAL_SECONDS = 0.5  # between two looks at paths that are being computed
 MOST_OF_TIME = 10  # writing them may take this part of the time
+COMPARED = {"tracker": "flow", "flow": "tracker", "linear": "flow"}  # assist: which may disagree
 
 Progress = Callable[[int, int], None]  # units done, units in all; may raise Stopped
 
@@ -44,8 +48,8 @@ def assist(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[s
             if not is_told_to_users(error):
                 raise
             failures.append(str(error))
-    if stale and not _more_waits(project, video.id):
-        _suggest(project, video.id)
+    if stale:
+        _suggest(project, video, progress)
     if failures:
         raise ValueError("; ".join(failures))
     return f"{len(stale)} tracks", None
@@ -94,36 +98,79 @@ def _fill(project: Project, video: Video, tracks: list[Track], progress: Progres
 
     contents = [track.content for track in tracks]
     try:
-        paths = assists.fill(open_video(video.path), contents, told, partly)
+        paths = assists.fill(open_video(video.path), contents, told, partly, _kept(project))
     except _Outdated:
         return work
     news.write(dict(enumerate(paths)), complete=True)
     return work
 
 
-def _more_waits(project: Project, video_id: int) -> bool:
-    """Whether paths of the video are about to change again."""
-    jobs = project.jobs(video_id)
-    return any(job.kind == "assist" and job.state == "queued" for job in jobs)
+def _suggest(project: Project, video: Video, progress: Progress) -> None:
+    """Says anew on which frames of the video a person should look next.
+
+    Tracks that changed since are computed by another assist, too, to see where the two disagree.
+    Nothing is said when new work comes meanwhile: it ends here, too.
+    """
+    from tapnet.annotation.attention import suggest, worst
+
+    tracks, stored = project.tracks(video.id), project.paths(video.id)
+    whole = {t.id: t for t in tracks if t.id in stored and stored[t.id].version == t.version}
+    looked_at = project.looked_at(video.id)
+    new = [track for track in whole.values() if looked_at.get(track.id) != track.version]
+    old = whole.keys() - {track.id for track in new}
+    paths: dict[str, list[Path | None]] = {kind: [None] * len(new) for kind in ASSISTS}
+    for row, track in enumerate(new):
+        paths[track.content.assist][row] = stored[track.id].path
+    try:
+        for row, path in _compared(project, video, new, progress).items():
+            paths[COMPARED[new[row].content.assist]][row] = path
+    except _Outdated:
+        return
+    found = suggest(paths, [track.content for track in new])
+    told = [one | {"track": new[one["track"]].id} for one in found]
+    told += [one for one in project.suggestions(video.id) if one["track"] in old]
+    project.write_suggestions(video.id, worst(told), {t.id: t.version for t in whole.values()})
 
 
-def _suggest(project: Project, video_id: int) -> None:
-    """Says anew on which frames of the video a person should look next."""
-    from tapnet.annotation.attention import suggest
+def _compared(
+    project: Project, video: Video, tracks: list[Track], progress: Progress
+) -> dict[int, Path]:
+    """Paths of the assists in `COMPARED`, by place in `tracks`. Raises _Outdated for new work."""
+    from tapnet.annotation import assist as assists
+    from tapnet.video import open as open_video
 
-    tracks, stored = project.tracks(video_id), project.paths(video_id)
-    whole = [t for t in tracks if t.id in stored and stored[t.id].version == t.version]
-    kinds = {track.content.assist for track in whole}
-    paths = {
-        kind: [stored[t.id].path if t.content.assist == kind else None for t in whole]
-        for kind in kinds
-    }
-    found = suggest(paths, [track.content for track in whole])
-    project.write_suggestions(video_id, [one | {"track": whole[one["track"]].id} for one in found])
+    rows = [
+        row for row, t in enumerate(tracks) if t.content.clicks and t.content.assist in COMPARED
+    ]
+    looked = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal looked
+        progress(done, total)
+        if time.monotonic() - looked > PARTIAL_SECONDS:
+            looked = time.monotonic()
+            if _more_waits(project):
+                raise _Outdated
+
+    if _more_waits(project):
+        raise _Outdated
+    contents = [replace(c, assist=COMPARED[c.assist]) for c in (tracks[r].content for r in rows)]
+    paths = assists.fill(open_video(video.path), contents, told, kept=_kept(project))
+    return dict(zip(rows, paths, strict=True))
+
+
+def _more_waits(project: Project) -> bool:
+    """Whether somebody waits for paths."""
+    return any(job.kind == "assist" and job.state == "queued" for job in project.jobs())
+
+
+@lru_cache(maxsize=1)
+def _kept(project: Project) -> Kept:
+    return Kept(project.folder / PRIVATE / "kept")
 
 
 class _Outdated(Exception):
-    """Every track changed while its path was computed."""
+    """Nobody needs what is being computed any more."""
 
 
 class _News:
