@@ -16,6 +16,7 @@ from studio_server import wait_until
 from tapnet.annotation.content import Click, Content, Path
 from tapnet.annotation.project import Project
 from tapnet.studio import work, worker, workers
+from tapnet.studio.calculator import Calculator
 from tapnet.studio.options import Options
 from tapnet.studio.worker import Worker
 from tapnet.studio.workers import Workers
@@ -171,11 +172,9 @@ def straight(*clicks: tuple[int, float, float]) -> Content:
 @pytest.fixture
 def fill(monkeypatch):
     """Stands for the assists: `during` is done in the middle of the work."""
-    from tapnet.annotation import assist
-
     stand_in = SimpleNamespace(during=lambda: None, given=[], compared=[], steps=60, other=40)
 
-    def fill(video, contents, progress, on_partial=None, kept=None):
+    def fill(self, video, contents, progress, on_partial=None):
         if on_partial is None:  # another assist, to see where the two disagree
             stand_in.compared.append(list(contents))
             progress(0, 1)
@@ -189,7 +188,7 @@ def fill(monkeypatch):
             time.sleep(0.02)
         return [line(40) for _ in contents]
 
-    monkeypatch.setattr(assist, "fill", fill)
+    monkeypatch.setattr(Calculator, "fill", fill)
     return stand_in
 
 

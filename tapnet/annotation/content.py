@@ -28,6 +28,7 @@ MAX_CLICKS = 20_000  # of a track
 MAX_RANGES = 20_000
 MAX_TEXT = 200  # characters of a name
 
+_CLICK = {"frame", "x", "y"}
 _FIELDS = ("name", "object", "clicks", "hidden", "assist", "model")
 
 
@@ -42,8 +43,8 @@ class Click:
     def __post_init__(self) -> None:
         _check_frame(self.frame, "a click's frame")
         for axis, value in (("x", self.x), ("y", self.y)):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not abs(value) <= MAX_PLACE:  # nor NaN
+            number = isinstance(value, float) or type(value) is int  # bool is an int, too
+            if not number or not -MAX_PLACE <= value <= MAX_PLACE:  # nor NaN
                 raise ValueError(
                     f"a click's {axis} on frame {self.frame}: expected a finite number of pixels, "
                     f"{MAX_PLACE:g} at most, got {short(value)}"
@@ -52,7 +53,8 @@ class Click:
     @classmethod
     def from_json(cls, value: Any) -> Click:
         """The click in a decoded JSON object. ValueError says what is wrong with it."""
-        _check_keys(value, ("frame", "x", "y"), ("frame", "x", "y"), "a click")
+        if not (type(value) is dict and value.keys() == _CLICK):  # thousands come at once
+            _check_keys(value, ("frame", "x", "y"), ("frame", "x", "y"), "a click")
         return cls(value["frame"], value["x"], value["y"])
 
     def to_json(self) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def ranges(flags: np.ndarray, start: int = 0) -> tuple[tuple[int, int], ...]:
 
 
 def _check_frame(value: Any, what: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_FRAME:
+    if type(value) is not int or not 0 <= value <= MAX_FRAME:
         raise ValueError(f"{what}: expected a whole number, 0..{MAX_FRAME}, got {short(value)}")
 
 

@@ -1,27 +1,36 @@
 """Transactions on SQLite and PostgreSQL that are durable, in order, and fail with a clear message.
 
-One writer at a time: SQLite by BEGIN IMMEDIATE; on PostgreSQL writers of different rows go side by
-side, but for the moment in which their events are numbered. So ids of events become visible in
-their order: whoever read one has seen, or can see, all before it.
+One writer at a time: the threads of a process in turns, SQLite by BEGIN IMMEDIATE; on PostgreSQL
+writers of different rows in different processes go side by side, but for the moment in which their
+events are numbered. So ids of events become visible in their order: whoever read one has seen, or
+can see, all before it.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import selectors
+import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path as File
-from typing import Any
+from typing import Any, cast
 
 try:
     import sqlalchemy as sa
     from sqlalchemy import URL
     from sqlalchemy import event as hooks
-    from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+    from sqlalchemy.exc import (
+        ArgumentError,
+        DBAPIError,
+        DisconnectionError,
+        IntegrityError,
+        NoSuchModuleError,
+    )
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 except ImportError as error:
     raise ImportError(
@@ -31,6 +40,7 @@ except ImportError as error:
 from tapnet.annotation import schema
 
 BUSY_SECONDS = 30  # to wait for another writer
+LOOK_MS = 4  # for which SQLite looks every one or two milliseconds whether it may write
 _LOCKS = {"create": 74617001, "claim": 74617002, "events": 74617003}  # numbers of our own
 _EXAMPLES = "sqlite:////folder/studio.sqlite or postgresql+psycopg://user:password@host/name"
 _SQLITE = {  # primary result code: errno, what it means
@@ -66,9 +76,27 @@ class Transaction:
             self.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS[what])))
 
     def write_events(self) -> None:
-        if self._events:
-            self.lock("events")  # the last one that is taken: so nobody waits in a circle
+        """The lock on them is the last one that is taken, so nobody waits in a circle."""
+        if not self._events:
+            return
+        if self.connection.dialect.name == "postgresql":
+            self.execute(_locked_insert(self._events))
+        else:
             self.execute(schema.events.insert(), self._events)
+
+
+def _locked_insert(rows: list[dict[str, Any]]) -> sa.Insert:
+    """Takes the lock and writes, in one statement: while it is held, all others wait."""
+    held = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS["events"])).cte("held")
+    columns = [schema.events.c[name] for name in rows[0]]
+    new = sa.values(*(sa.column(c.name, c.type) for c in columns), name="new")
+    new = new.data([tuple(row.values()) for row in rows])
+    return schema.events.insert().from_select(
+        list(rows[0]),
+        sa.select(
+            *new.c,
+        ).select_from(held.join(new, sa.true())),
+    )
 
 
 class Turns:
@@ -135,6 +163,14 @@ class Database:
             yield connection
 
     @contextmanager
+    def glancing(self) -> Iterator[sa.Connection]:
+        """For one statement: no transaction is begun for it."""
+        with _clear_errors(self.name), self._engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A transaction, on disk when the block has ended well, undone when it raises.
 
@@ -150,9 +186,6 @@ class Database:
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
-        if not self.is_sqlite:
-            yield
-            return
         with self._writers.mine(BUSY_SECONDS) as got:
             if not got:
                 raise OSError(*_SQLITE[5], self.name)
@@ -180,13 +213,14 @@ def _engine(url: str | URL) -> sa.Engine:
             raise ArgumentError("a database in a file or on a PostgreSQL server is needed")
         if kind == "sqlite":
             return _sqlite(made)
-        return sa.create_engine(
+        engine = sa.create_engine(
             made.set(drivername="postgresql+psycopg"),
-            pool_size=10,
-            max_overflow=20,
-            pool_pre_ping=True,
+            pool_size=40,
+            max_overflow=10,
             connect_args={"options": "-c synchronous_commit=on", "connect_timeout": 10},
         )
+        _replace_ended(engine)
+        return engine
     except (ArgumentError, NoSuchModuleError) as error:
         raise ValueError(f"database: expected a URL such as {_EXAMPLES}, got {url!r}") from error
     except ModuleNotFoundError as error:  # psycopg
@@ -195,11 +229,25 @@ def _engine(url: str | URL) -> sa.Engine:
         ) from error
 
 
+def _replace_ended(engine: sa.Engine) -> None:
+    """Where the server ended a connection that waits for use, another one is made.
+
+    The server says so on its own, so there is something to read; asking it would take time.
+    """
+
+    @hooks.listens_for(engine, "checkout")
+    def _(connection: Any, _record: Any, _proxy: Any) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.fileno(), selectors.EVENT_READ)
+            if selector.select(0):
+                raise DisconnectionError
+
+
 def _sqlite(url: URL) -> sa.Engine:
     home = File(str(url.database)).parent
     home.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds hashes of passwords
     engine = sa.create_engine(
-        url, pool_size=10, max_overflow=60, connect_args={"timeout": BUSY_SECONDS}
+        url, pool_size=40, max_overflow=30, connect_args={"timeout": BUSY_SECONDS}
     )
 
     @hooks.listens_for(engine, "connect")
@@ -210,10 +258,31 @@ def _sqlite(url: URL) -> sa.Engine:
 
     @hooks.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("writes"):
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: sa.Connection) -> None:
+    """Waits for its turn among processes; SQLite itself looks every 0.1 s only, after a while."""
+    driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    end = time.monotonic() + BUSY_SECONDS
+    driver.execute(f"PRAGMA busy_timeout={LOOK_MS}")
+    try:
+        while time.monotonic() < end:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # for the error
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
 
 
 @contextmanager

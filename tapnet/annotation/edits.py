@@ -88,7 +88,7 @@ class Edits(Part):
         rows = sa.select(tracks).where(tracks.c.video_id == video_id).order_by(tracks.c.id)
         if not deleted:
             rows = rows.where(tracks.c.deleted == sa.false())
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return [_track(row) for row in read.execute(rows)]
 
     def versions(self, video_id: int) -> dict[int, int]:
@@ -96,18 +96,18 @@ class Edits(Part):
         rows = sa.select(tracks.c.id, tracks.c.version).where(
             tracks.c.video_id == video_id, tracks.c.deleted == sa.false()
         )
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return {row.id: row.version for row in read.execute(rows)}
 
     def track_counts(self) -> dict[int, int]:
         """How many tracks a video has, deleted ones aside, by its number; 0 is left out."""
         rows = sa.select(tracks.c.video_id, sa.func.count()).where(tracks.c.deleted == sa.false())
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return {row[0]: row[1] for row in read.execute(rows.group_by(tracks.c.video_id))}
 
     def track(self, track_id: int) -> Track:
         """The track as it is now, deleted or not. KeyError when it never was."""
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return current(read, track_id)
 
     def history(self, track_id: int) -> list[Edit]:
@@ -124,9 +124,9 @@ class Edits(Part):
         try:
             with self._database.writing() as write:
                 return _change(write, track_id, base, user, edit_id, kind, changes)
-        except IntegrityError:  # the same edit at the same moment, on PostgreSQL
+        except IntegrityError:  # there is an edit of that id
             with self._database.writing() as write:
-                return _change(write, track_id, base, user, edit_id, kind, changes)
+                return _change(write, track_id, base, user, edit_id, kind, changes, again=True)
 
 
 def create(
@@ -191,11 +191,12 @@ def _change(
     edit_id: str,
     kind: str,
     changes: dict[str, Any],
+    again: bool = False,
 ) -> Track:
-    """One edit: `changes` may hold content, stage and deleted."""
+    """One edit: `changes` may hold content, stage and deleted. `again`: it may have been made."""
     row = write.execute(_LOCKED, {"number": track_id}).first()
     row = found(row, "track", track_id)
-    done = _first_result(write, edit_id)
+    done = _first_result(write, edit_id) if again or row.version != base else []
     if done and done[0].id != track_id:
         raise ValueError(
             f"edit_id: expected a new one for each edit, got that of track {done[0].id}"

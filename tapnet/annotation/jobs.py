@@ -57,7 +57,7 @@ class Jobs(Part):
             queued = queued.where(jobs.c.video_id == video_id)
         if kinds is not None:
             queued = queued.where(jobs.c.kind.in_(kinds))
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             if read.execute(queued.limit(1)).first() is None:
                 return None
         busy = jobs.alias()
@@ -90,7 +90,7 @@ class Jobs(Part):
         False: the job was cancelled or given to another; stop. Calls that follow each other closely
         only read, so it may be called as often as is handy.
         """
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             row = read.execute(_of(job_id, worker)).first()
         if row is None:
             return False
@@ -141,7 +141,7 @@ class Jobs(Part):
 
     def job(self, job_id: int) -> Job:
         """The job as it is now. KeyError when there is none."""
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             row = read.execute(sa.select(jobs).where(jobs.c.id == job_id)).first()
         return _job(found(row, "job", job_id))
 
@@ -150,7 +150,7 @@ class Jobs(Part):
         rows = sa.select(jobs).order_by(jobs.c.id.desc()).limit(LISTED)
         if video_id is not None:
             rows = rows.where(jobs.c.video_id == video_id)
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return [_job(row) for row in read.execute(rows)]
 
 

@@ -73,7 +73,7 @@ class Paths(Part):
         )
         if track_ids is not None:
             rows = rows.where(tracks.c.id.in_(list(track_ids)))
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return {
                 row.track_id: StoredPath(row.version, row.complete, path_of(row))
                 for row in read.execute(rows)
@@ -83,12 +83,12 @@ class Paths(Part):
         """Which versions of the tracks of a video have a whole path: (track id, version)."""
         rows = sa.select(paths.c.track_id, paths.c.version).join(tracks)
         rows = rows.where(tracks.c.video_id == video_id, paths.c.complete == sa.true())
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return {(track_id, version) for track_id, version in read.execute(rows)}
 
     def path_at(self, track_id: int, version: int) -> StoredPath | None:
         """The path of that version of a track, where it is kept."""
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             row = read.execute(_PATH, {"track": track_id, "same": version}).first()
         return None if row is None else StoredPath(row.version, row.complete, path_of(row))
 
@@ -112,7 +112,7 @@ class Paths(Part):
 
     def _looks(self, video_id: int) -> dict[str, Any]:
         rows = sa.select(suggestions.c.content).where(suggestions.c.video_id == video_id)
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             text = read.execute(rows).scalar()
         return {"frames": [], "of": {}} if text is None else json.loads(text)
 

@@ -112,7 +112,7 @@ class People(Part):
         """Whom the token stands for, while it does."""
         held = sessions.c.hash == _digest(token)
         rows = sa.select(users).join(sessions).where(held, sessions.c.expires > time.time())
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             row = read.execute(rows.where(_there())).first()
         return None if row is None else _user(row)
 

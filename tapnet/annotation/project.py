@@ -56,7 +56,7 @@ class Project(Transfer, Passes, Jobs, People):
         rows = events.select().where(events.c.id > after).order_by(events.c.id).limit(limit)
         if video_id is not None:
             rows = rows.where(events.c.video_id == video_id)
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return [
                 Event(row.id, row.video_id, row.kind, json.loads(row.data), moment(row.time))
                 for row in read.execute(rows)
@@ -65,5 +65,5 @@ class Project(Transfer, Passes, Jobs, People):
     def newest_event(self) -> int:
         """The number of the newest event, 0 when there is none."""
         rows = events.select().with_only_columns(events.c.id).order_by(events.c.id.desc())
-        with self._database.reading() as read:
+        with self._database.glancing() as read:
             return read.execute(rows.limit(1)).scalar() or 0

@@ -44,7 +44,8 @@ class ContentBody(BaseModel):
     model: str = "taplite"
 
     def content(self) -> Content:
-        return Content.from_json(self.model_dump())
+        clicks = tuple(Click(click.frame, click.x, click.y) for click in self.clicks)
+        return Content(self.name, self.object, clicks, tuple(self.hidden), self.assist, self.model)
 
 
 class NewTracks(BaseModel):

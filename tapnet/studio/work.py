@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from tapnet.annotation.content import ASSISTS, Path
-from tapnet.annotation.kept import Kept
 from tapnet.annotation.project import Project, check_export
 from tapnet.annotation.records import PRIVATE, Job, Track, Video
 from tapnet.faults import is_told_to_users
+from tapnet.studio.calculator import Calculator
 
 PARTIAL_SECONDS = 0.5  # between two looks at paths that are being computed
 MOST_OF_TIME = 10  # writing them may take this part of the time
@@ -80,9 +80,6 @@ def _groups(tracks: list[Track]) -> list[list[Track]]:
 
 def _fill(project: Project, video: Video, tracks: list[Track], progress: Progress) -> int:
     """How much work it was."""
-    from tapnet.annotation import assist as assists
-    from tapnet.video import open as open_video
-
     work, news = 0, _News(project, video.id, tracks)
 
     def told(done: int, total: int) -> None:
@@ -98,7 +95,7 @@ def _fill(project: Project, video: Video, tracks: list[Track], progress: Progres
 
     contents = [track.content for track in tracks]
     try:
-        paths = assists.fill(open_video(video.path), contents, told, partly, _kept(project))
+        paths = _calculator(project).fill(video.path, contents, told, partly)
     except _Outdated:
         return work
     news.write(dict(enumerate(paths)), complete=True)
@@ -136,9 +133,6 @@ def _compared(
     project: Project, video: Video, tracks: list[Track], progress: Progress
 ) -> dict[int, Path]:
     """Paths of the assists in `COMPARED`, by place in `tracks`. Raises _Outdated for new work."""
-    from tapnet.annotation import assist as assists
-    from tapnet.video import open as open_video
-
     rows = [
         row for row, t in enumerate(tracks) if t.content.clicks and t.content.assist in COMPARED
     ]
@@ -155,7 +149,7 @@ def _compared(
     if _more_waits(project):
         raise _Outdated
     contents = [replace(c, assist=COMPARED[c.assist]) for c in (tracks[r].content for r in rows)]
-    paths = assists.fill(open_video(video.path), contents, told, kept=_kept(project))
+    paths = _calculator(project).fill(video.path, contents, told)
     return dict(zip(rows, paths, strict=True))
 
 
@@ -165,8 +159,8 @@ def _more_waits(project: Project) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _kept(project: Project) -> Kept:
-    return Kept(project.folder / PRIVATE / "kept")
+def _calculator(project: Project) -> Calculator:
+    return Calculator(project.folder / PRIVATE / "kept")
 
 
 class _Outdated(Exception):
@@ -210,11 +204,9 @@ class _News:
         self._looked = time.monotonic()
 
 
-def warm() -> None:
+def warm(project: Project) -> None:
     """Loads what the first path needs, before it is asked for."""
-    from tapnet.annotation import assist as assists
-
-    assists.tracker("taplite")
+    _calculator(project).warm()
 
 
 def overlay(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[str, str]:

@@ -128,7 +128,7 @@ class Worker:
             while True:
                 said.append(self._said.get_nowait())
         if "warm" in said and "work" not in said and self._kinds == "assist":
-            work.warm()
+            work.warm(self._project)
 
     def _do(self, first: Job) -> None:
         jobs = [first]
@@ -180,7 +180,7 @@ def main() -> None:
     asked = parser.parse_args()
     logging.basicConfig(format="tapnet worker: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this process
-    if hasattr(os, "sysconf"):  # no `nice`: who is paused while writing makes all others wait
+    if hasattr(os, "sysconf"):
         limit_memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4)
     project = Project.open(asked.folder, asked.database)
     try:
