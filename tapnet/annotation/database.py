@@ -1,9 +1,8 @@
 """Transactions on SQLite and PostgreSQL that are durable, in order, and fail with a clear message.
 
-One writer at a time: the threads of a process in turns, SQLite by BEGIN IMMEDIATE; on PostgreSQL
-writers of different rows in different processes go side by side, but for the moment in which their
-events are numbered. So ids of events become visible in their order: whoever read one has seen, or
-can see, all before it.
+On SQLite one thread writes at a time, by BEGIN IMMEDIATE. On PostgreSQL a few threads of each
+process do, in turns, side by side but for the moment in which their events are numbered. So ids of
+events become visible in their order: whoever read one has seen, or can see, all before it.
 """
 
 from __future__ import annotations
@@ -40,9 +39,15 @@ except ImportError as error:
 from tapnet.annotation import schema
 
 BUSY_SECONDS = 30  # to wait for another writer
+WRITERS = 3  # threads of a process that write to a server at once
 LOOK_MS = 4  # for which SQLite looks every one or two milliseconds whether it may write
 _LOCKS = {"create": 74617001, "claim": 74617002, "events": 74617003}  # numbers of our own
 _EXAMPLES = "sqlite:////folder/studio.sqlite or postgresql+psycopg://user:password@host/name"
+_LOCKED_INSERT = sa.text(  # in one statement: while the lock is held, all others wait
+    f"WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock({_LOCKS['events']})) "
+    "INSERT INTO events (video_id, kind, data, time) "
+    "SELECT CAST(:video_id AS BIGINT), :kind, :data, CAST(:time AS DOUBLE PRECISION) FROM held"
+)
 _SQLITE = {  # primary result code: errno, what it means
     5: (errno.EBUSY, "the database was busy with others for too long; try again"),
     8: (errno.EROFS, "the database cannot be written; check the rights of its file and folder"),
@@ -80,30 +85,16 @@ class Transaction:
         if not self._events:
             return
         if self.connection.dialect.name == "postgresql":
-            self.execute(_locked_insert(self._events))
+            self.execute(_LOCKED_INSERT, self._events)
         else:
             self.execute(schema.events.insert(), self._events)
 
 
-def _locked_insert(rows: list[dict[str, Any]]) -> sa.Insert:
-    """Takes the lock and writes, in one statement: while it is held, all others wait."""
-    held = sa.select(sa.func.pg_advisory_xact_lock(_LOCKS["events"])).cte("held")
-    columns = [schema.events.c[name] for name in rows[0]]
-    new = sa.values(*(sa.column(c.name, c.type) for c in columns), name="new")
-    new = new.data([tuple(row.values()) for row in rows])
-    return schema.events.insert().from_select(
-        list(rows[0]),
-        sa.select(
-            *new.c,
-        ).select_from(held.join(new, sa.true())),
-    )
-
-
 class Turns:
-    """A lock that threads get in the order in which they asked for it: none waits for ever."""
+    """A lock for `places` threads, got in the order in which they asked: none waits for ever."""
 
-    def __init__(self) -> None:
-        self._state, self._held = threading.Lock(), False
+    def __init__(self, places: int = 1) -> None:
+        self._state, self._free = threading.Lock(), places
         self._waiting: deque[threading.Lock] = deque()
 
     @contextmanager
@@ -118,8 +109,8 @@ class Turns:
 
     def _acquire(self, seconds: float) -> bool:
         with self._state:
-            if not self._held:
-                self._held = True
+            if self._free:
+                self._free -= 1
                 return True
             turn = threading.Lock()
             turn.acquire()
@@ -137,7 +128,7 @@ class Turns:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._held = False
+                self._free += 1
 
 
 class Database:
@@ -147,7 +138,9 @@ class Database:
         self._engine = _engine(url)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self.name = self._engine.url.render_as_string(hide_password=True)
-        self._writers = Turns()  # among threads; among processes SQLite polls
+        self._writers = Turns(
+            1 if self.is_sqlite else WRITERS
+        )  # among threads; among processes SQLite polls
         with _clear_errors(self.name):
             self._create()
 
