@@ -132,6 +132,15 @@ def test_a_reader_of_events_misses_none(projects: list[Project]) -> None:
     assert len(seen) == 1 + 15 * THREADS
 
 
+def test_a_lock_has_as_many_places_as_it_was_given() -> None:
+    turns = Turns(2)
+    with turns.mine(1) as first, turns.mine(1) as second, turns.mine(0.01) as third:
+        assert (first, second, third) == (True, True, False)
+    with turns.mine(0.01) as first, turns.mine(0.01) as second:
+        assert first
+        assert second
+
+
 def test_a_lock_goes_round_in_turns() -> None:
     turns, order = Turns(), []
 
@@ -249,7 +258,10 @@ def test_a_lost_connection_is_made_again(project: Project, database: str | None)
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
             [url.database],
         ).fetchall()
-    assert ended
+        assert ended
+        left = "SELECT 1 FROM pg_stat_activity WHERE datname = %s"
+        while admin.execute(left, [url.database]).fetchone():
+            time.sleep(0.01)
     assert project.create_tracks(video.id, project.local_user(), [clicked(1)], "e1")
 
 

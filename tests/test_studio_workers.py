@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from dataclasses import replace
@@ -10,11 +11,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from studio_app import FRAMES, make_video
+from studio_app import FRAMES, add_video, make_video
+from studio_app import running as running_studio
+from studio_page import write_video
 from studio_server import wait_until
 
+from tapnet import video
 from tapnet.annotation.content import Click, Content, Path
 from tapnet.annotation.project import Project
+from tapnet.annotation.records import PRIVATE
 from tapnet.studio import work, worker, workers
 from tapnet.studio.calculator import Calculator
 from tapnet.studio.options import Options
@@ -320,6 +325,32 @@ def test_nobody_waits_for_a_comparison(project, fill) -> None:
     late = create(project, straight((0, 1, 1)))[0]
     assist(project, SimpleNamespace(video_id=1, settings={"tracks": [late.id]}))
     assert len(fill.compared[0]) == 2
+
+
+def test_a_copy_for_browsers_has_every_frame_and_is_of_the_file_as_it_is(tmp_path) -> None:
+    greys = (np.full((48, 64, 3), 20 + 9 * n, np.uint8) for n in range(24))
+    source = write_video(tmp_path / "never.avi", greys, "mpeg4")
+    with running_studio(tmp_path) as client:
+        number = add_video(client, source)
+        project = client.app.state.studio.project
+        assert client.get(f"/api/videos/{number}/file").status_code == 404
+        job = project.enqueue("proxy", number, {}, project.local_user())
+        told: list[tuple[int, int]] = []
+        work.proxy(project, [job], lambda *now: told.append(now))
+        assert told[-1] == (24, 24)
+        for n in range(600):  # its job is not among the newest any more
+            project.enqueue("assist", number, {"tracks": [n]}, project.local_user())
+        assert client.get(f"/api/videos/{number}").json()["playable"]
+        got = client.get(f"/api/videos/{number}/file")
+        assert got.headers["content-type"] == "video/mp4"
+        copy = tmp_path / "copy.mp4"
+        copy.write_bytes(got.content)
+        greys = video.open(copy).read().mean((1, 2, 3))
+        np.testing.assert_allclose(greys, 20 + 9 * np.arange(24), atol=3)
+        os.utime(source, (1, 1))  # another file took its place
+        assert not client.get(f"/api/videos/{number}").json()["playable"]
+        work.proxy(project, [job], lambda *now: None)
+        assert len(list((tmp_path / PRIVATE / "copies").iterdir())) == 1
 
 
 def test_more_workers_come_while_all_are_busy_and_go_again(project, monkeypatch) -> None:

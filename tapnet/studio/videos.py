@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +17,7 @@ from tapnet.studio.context import Id, Studio, Studying, Text
 from tapnet.studio.frames import FORMATS
 from tapnet.studio.tasks import shown as task_shown
 from tapnet.studio.uploads import OutOfStep
+from tapnet.studio.work import browser_copy, stamp
 from tapnet.video.writing import written_rate
 
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -96,13 +95,13 @@ async def frame(
     if frame >= found.frames:
         raise HTTPException(404, f"frame: expected 0 to {found.frames - 1}, got {frame}")
     height = None if height is None or height >= found.height else height
-    stamp = _stamp(found.path)
-    tag = f'"{_digest(f"{found.path} {stamp} {frame} {height} {format}")}"'
-    headers = {"ETag": tag, "Cache-Control": FOR_EVER if v == stamp else RENEWED}
+    mark = _stamp(found.path)
+    tag = f'"{mark}-{frame}-{height}-{format}"'
+    headers = {"ETag": tag, "Cache-Control": FOR_EVER if v == mark else RENEWED}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     image = await studio.frames.image(
-        found.path, stamp, frame, height, format, request.is_disconnected
+        found.path, mark, frame, height, format, request.is_disconnected
     )
     if image is None:
         return Response(status_code=499)
@@ -187,29 +186,18 @@ def _shown(studio: Studio, video: Video, count: int, tasks: list[Task]) -> dict[
 
 
 def _playing(studio: Studio, video: Video) -> Path | None:
-    """The file that browsers play: the video itself, or the newest copy made for them."""
-    return video.path if video.playable else _proxy(studio, video)
-
-
-def _proxy(studio: Studio, video: Video) -> Path | None:
-    made = [  # the newest first
-        studio.options.folder / job.result
-        for job in studio.project.jobs(video.id)
-        if job.kind == "proxy" and job.state == "done" and job.result
-    ]
-    return next((path for path in made if path.is_file()), None)
+    """The file that browsers play: the video itself, or the copy made for them."""
+    if video.playable:
+        return video.path
+    copy = browser_copy(studio.options.folder, video) if video.path.exists() else None
+    return copy if copy and copy.is_file() else None
 
 
 def _stamp(path: Path) -> str:
     """Changes with the file: what browsers may keep of it belongs to one stamp."""
     try:
-        stat = os.stat(path)
+        return stamp(path)
     except FileNotFoundError:
         raise HTTPException(
             404, f"{path.name}: the file is not in the folder any more; put it back"
         ) from None
-    return _digest(f"{path} {stat.st_size} {stat.st_mtime_ns}")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -259,10 +260,25 @@ def proxy(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[st
     from tapnet.video.writing import written_rate
 
     video = project.video(jobs[0].video_id)
-    out = _result(project, jobs[0], ".mp4")
+    out = browser_copy(project.folder, video)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for old in out.parent.glob(f"{video.id}-*.mp4"):  # of a file that was there before
+        old.unlink()
     frames = _counted(open_video(video.path), video.frames, progress)
     write(out, frames, float(written_rate(video.fps)), crf=20)
     return f"{video.frames} frames", _relative(project, out)
+
+
+def browser_copy(folder: File, video: Video) -> File:
+    """Where `proxy` writes to, a place that changes with the video's file. FileNotFoundError."""
+    return folder / PRIVATE / "copies" / f"{video.id}-{stamp(video.path)}.mp4"
+
+
+def stamp(path: File) -> str:
+    """Changes with the file. FileNotFoundError."""
+    state = path.stat()
+    text = f"{path} {state.st_size} {state.st_mtime_ns}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 def _counted(frames: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
