@@ -20,14 +20,15 @@ from tapnet.studio.calculator import Calculator
 CLICKED = Content(clicks=(Click(3, 10.0, 8.0),), assist="flow")
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return make_video(tmp_path / "clip.mp4")
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
-@pytest.fixture
-def calculator(tmp_path: Path):
-    made = Calculator(tmp_path / "kept")
+@pytest.fixture(scope="module")
+def calculator(tmp_path_factory: pytest.TempPathFactory):
+    """One for all tests: each leaves it ready for the next."""
+    made = Calculator(tmp_path_factory.mktemp("kept"))
     yield made
     made.close()
 
@@ -108,12 +109,11 @@ def test_one_that_was_killed_is_told_and_started_again(clip: Path, calculator: C
     assert len(calculator.fill(clip, [CLICKED], quiet)) == 1
 
 
-def test_what_users_got_wrong_is_told(tmp_path: Path, calculator: Calculator) -> None:
+def test_what_users_got_wrong_is_told(tmp_path: Path, clip: Path, calculator: Calculator) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     with pytest.raises(ValueError, match=r"broken\.mp4"):
         calculator.fill(broken, [CLICKED], quiet)
-    clip = make_video(tmp_path / "clip.mp4")
     with pytest.raises(ValueError, match="model: expected"):
         calculator.fill(clip, [Content(clicks=CLICKED.clicks, model="nothing")], quiet)
     assert len(calculator.fill(clip, [CLICKED], quiet)) == 1
