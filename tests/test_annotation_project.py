@@ -16,6 +16,7 @@ from projects import FRAMES, HEIGHT, WIDTH, put_video
 
 from tapnet.annotation.content import Click, Content, Path
 from tapnet.annotation.project import Conflict, Project
+from tapnet.annotation.records import Track
 
 
 def clicked(*frames: int, **more: Any) -> Content:
@@ -384,16 +385,31 @@ def test_a_path_that_cannot_be_is_refused(project: Project) -> None:
     assert project.paths(video.id) == {}
 
 
+def look_at(frame: int, track: Track, score: float) -> dict[str, Any]:
+    return {"frame": frame, "track": track.id, "reason": "jump", "score": score}
+
+
 def test_suggestions_are_those_written_last(project: Project) -> None:
     video = project.add_video("clip.mp4")
     assert project.suggestions(video.id) == []
-    project.write_suggestions(
-        video.id, [{"frame": 1, "track": 2, "reason": "jump", "score": 3.0}], {2: 5}
-    )
-    project.write_suggestions(
-        video.id, [{"frame": 4, "track": 2, "reason": "jump", "score": 1.0}], {2: 6}
-    )
+    (track,) = project.create_tracks(video.id, project.local_user(), [clicked(1)], "e")
+    project.write_suggestions(video.id, [look_at(1, track, 3.0)], {track.id: 5})
+    project.write_suggestions(video.id, [look_at(4, track, 1.0)], {track.id: 6})
     assert [suggestion["frame"] for suggestion in project.suggestions(video.id)] == [4]
+    assert project.looked_at(video.id) == {track.id: 6}
+
+
+def test_suggestions_for_other_tracks_stay_until_their_tracks_go(project: Project) -> None:
+    video, user = project.add_video("clip.mp4"), project.local_user()
+    first, second = project.create_tracks(video.id, user, [clicked(1)] * 2, "e")
+    project.write_suggestions(video.id, [look_at(3, first, 0.5)], {first.id: 1})
+    project.write_suggestions(video.id, [look_at(7, second, 0.9)], {second.id: 1})
+    assert [one["frame"] for one in project.suggestions(video.id)] == [7, 3]
+    assert project.looked_at(video.id) == {first.id: 1, second.id: 1}
+    project.delete_track(first.id, 1, user, "gone")
+    project.write_suggestions(video.id, [], {})
+    assert [one["frame"] for one in project.suggestions(video.id)] == [7]
+    assert project.looked_at(video.id) == {second.id: 1}
 
 
 # --------------------------------------------------------------------------- events

@@ -172,7 +172,8 @@ def test_many_edits_of_many_kinds_at_once_all_succeed(projects: list[Project]) -
         for i in range(4):
             shuffled = numbers[n:] + numbers[:n]
             mine.write_paths(video.id, [(number, 1, path, True) for number in shuffled])
-            mine.write_suggestions(video.id, [{"frame": i}], {})
+            look = {"frame": i, "track": numbers[n], "reason": "jump", "score": 1.0}
+            mine.write_suggestions(video.id, [look], {numbers[n]: 1})
             task = mine.assign(video.id, user.id, "annotate", user)
             mine.submit(task.id, user)
             mine.send_back(task.id, user, "again")
@@ -183,6 +184,8 @@ def test_many_edits_of_many_kinds_at_once_all_succeed(projects: list[Project]) -
                 mine.change_track(track.id, track.version, clicked(n, 9), user, f"e-{n}-{i}")
 
     at_once(work)
+    # Each wrote those for a track of its own.
+    assert {one["track"] for one in projects[0].suggestions(video.id)} == set(numbers[:THREADS])
     paths = projects[0].paths(video.id)
     assert sorted(paths) == numbers
     for number in numbers[4:]:

@@ -314,6 +314,25 @@ def test_only_tracks_that_changed_are_compared_and_the_others_keep_their_looks(
     assert {one["track"] for one in project.suggestions(1)} == {first.id}
 
 
+def test_a_path_that_is_not_whole_yet_is_not_looked_at(project, fill) -> None:
+    """Another worker is at it; its job looks when the path is whole."""
+    fill.steps, fill.other = 1, 90
+    first, second = create(project, *[Content(clicks=(Click(0, 40, 40),))] * 2)
+    project.write_paths(1, [(second.id, 1, line(40), False)])
+    assist(project, SimpleNamespace(video_id=1, settings={"tracks": [first.id]}))
+    assert project.looked_at(1) == {first.id: 1}
+    assist(project, SimpleNamespace(video_id=1, settings={"tracks": [second.id]}))
+    assert project.looked_at(1) == {first.id: 1, second.id: 1}
+
+
+def test_what_cannot_be_compared_is_followed_all_the_same(project) -> None:
+    content = Content(clicks=(Click(0, 1, 1),), assist="flow", model="nothing")
+    (track,) = create(project, content)
+    assist(project, CLAIMED)  # the tracker that it would be compared with is unknown
+    assert project.paths(1)[track.id].complete
+    assert project.looked_at(1) == {track.id: 1}
+
+
 def test_nobody_waits_for_a_comparison(project, fill) -> None:
     """While other work waits there is none; the next job catches up."""
     fill.steps, fill.other = 1, 90

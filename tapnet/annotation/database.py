@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path as File
 from typing import Any, cast
 
@@ -147,20 +147,20 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> AbstractContextManager[sa.Connection]:
         """One state of the database, for as long as the block lasts."""
-        with _clear_errors(self.name), self._engine.connect() as connection:
-            if not self.is_sqlite:
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            yield connection
+        return self._connected("REPEATABLE READ")
+
+    def glancing(self) -> AbstractContextManager[sa.Connection]:
+        """For one statement: no transaction is begun for it."""
+        return self._connected("AUTOCOMMIT")
 
     @contextmanager
-    def glancing(self) -> Iterator[sa.Connection]:
-        """For one statement: no transaction is begun for it."""
+    def _connected(self, level: Any) -> Iterator[sa.Connection]:
+        """With an isolation level of PostgreSQL; each transaction of SQLite sees one state."""
         with _clear_errors(self.name), self._engine.connect() as connection:
             if not self.is_sqlite:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection = connection.execution_options(isolation_level=level)
             yield connection
 
     @contextmanager

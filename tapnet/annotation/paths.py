@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from tapnet.annotation.attention import worst
 from tapnet.annotation.content import Content, Path
 from tapnet.annotation.database import Transaction
 from tapnet.annotation.part import Part
@@ -94,27 +95,42 @@ class Paths(Part):
 
     def suggestions(self, video_id: int) -> list[dict[str, Any]]:
         """Frames to look at next, [{"frame", "track", "reason", "score"}], as written last."""
-        return self._looks(video_id)["frames"]
+        with self._database.glancing() as read:
+            return _looks(read, video_id)["frames"]
 
     def looked_at(self, video_id: int) -> dict[int, int]:
         """The versions of the tracks that the suggestions are for, by track."""
-        return {int(track): version for track, version in self._looks(video_id)["of"].items()}
+        with self._database.glancing() as read:
+            of = _looks(read, video_id)["of"]
+        return {int(track): version for track, version in of.items()}
 
     def write_suggestions(
         self, video_id: int, given: Sequence[dict[str, Any]], looked_at: Mapping[int, int]
     ) -> None:
-        """Replaces the suggestions for a video; as in `suggestions` and `looked_at`."""
-        text = json.dumps({"frames": list(given), "of": dict(looked_at)}, allow_nan=False)
+        """Replaces the suggestions for the tracks in `looked_at`; those for others stay.
+
+        As in `suggestions` and `looked_at`; of tracks that are gone there are none.
+        """
         with self._database.writing() as write:
             check_video(write, video_id, alone=True)
+            here = sa.select(tracks.c.id).where(
+                tracks.c.video_id == video_id, tracks.c.deleted == sa.false()
+            )
+            there = set(write.execute(here).scalars())
+            looks = _looks(write.connection, video_id)
+            others = [one for one in looks["frames"] if one["track"] not in looked_at]
+            frames = [one for one in [*others, *given] if one["track"] in there]
+            of = {int(track): version for track, version in looks["of"].items()} | dict(looked_at)
+            of = {track: version for track, version in of.items() if track in there}
+            text = json.dumps({"frames": worst(frames), "of": of}, allow_nan=False)
             write.execute(suggestions.delete().where(suggestions.c.video_id == video_id))
             write.execute(suggestions.insert(), {"video_id": video_id, "content": text})
 
-    def _looks(self, video_id: int) -> dict[str, Any]:
-        rows = sa.select(suggestions.c.content).where(suggestions.c.video_id == video_id)
-        with self._database.glancing() as read:
-            text = read.execute(rows).scalar()
-        return {"frames": [], "of": {}} if text is None else json.loads(text)
+
+def _looks(read: sa.Connection, video_id: int) -> dict[str, Any]:
+    rows = sa.select(suggestions.c.content).where(suggestions.c.video_id == video_id)
+    text = read.execute(rows).scalar()
+    return {"frames": [], "of": {}} if text is None else json.loads(text)
 
 
 def path_of(row: sa.Row) -> Path:

@@ -109,13 +109,18 @@ def _suggest(project: Project, video: Video, progress: Progress) -> None:
     Tracks that changed since are computed by another assist, too, to see where the two disagree.
     Nothing is said when new work comes meanwhile: it ends here, too.
     """
-    from tapnet.annotation.attention import suggest, worst
+    from tapnet.annotation.attention import suggest
 
-    tracks, stored = project.tracks(video.id), project.paths(video.id)
-    whole = {t.id: t for t in tracks if t.id in stored and stored[t.id].version == t.version}
-    looked_at = project.looked_at(video.id)
-    new = [track for track in whole.values() if looked_at.get(track.id) != track.version]
-    old = whole.keys() - {track.id for track in new}
+    if _more_waits(project):
+        return
+    whole, looked_at = project.computed(video.id), project.looked_at(video.id)
+    new = [
+        track
+        for track in project.tracks(video.id)
+        if (track.id, track.version) in whole and looked_at.get(track.id) != track.version
+    ]
+    stored = project.paths(video.id, [track.id for track in new])
+    new = [t for t in new if t.id in stored and stored[t.id].version == t.version]
     paths: dict[str, list[Path | None]] = {kind: [None] * len(new) for kind in ASSISTS}
     for row, track in enumerate(new):
         paths[track.content.assist][row] = stored[track.id].path
@@ -126,17 +131,18 @@ def _suggest(project: Project, video: Video, progress: Progress) -> None:
         return
     found = suggest(paths, [track.content for track in new])
     told = [one | {"track": new[one["track"]].id} for one in found]
-    told += [one for one in project.suggestions(video.id) if one["track"] in old]
-    project.write_suggestions(video.id, worst(told), {t.id: t.version for t in whole.values()})
+    project.write_suggestions(video.id, told, {track.id: track.version for track in new})
 
 
 def _compared(
     project: Project, video: Video, tracks: list[Track], progress: Progress
 ) -> dict[int, Path]:
-    """Paths of the assists in `COMPARED`, by place in `tracks`. Raises _Outdated for new work."""
-    rows = [
-        row for row, t in enumerate(tracks) if t.content.clicks and t.content.assist in COMPARED
-    ]
+    """Paths of the assists in `COMPARED`, by place in `tracks`; none where they cannot be computed.
+
+    Raises _Outdated for new work.
+    """
+    rows = [row for row, track in enumerate(tracks) if track.content.assist in COMPARED]
+    contents = [tracks[row].content for row in rows]
     looked = time.monotonic()
 
     def told(done: int, total: int) -> None:
@@ -147,10 +153,13 @@ def _compared(
             if _more_waits(project):
                 raise _Outdated
 
-    if _more_waits(project):
-        raise _Outdated
-    contents = [replace(c, assist=COMPARED[c.assist]) for c in (tracks[r].content for r in rows)]
-    paths = _calculator(project).fill(video.path, contents, told)
+    if not rows:
+        return {}
+    others = [replace(content, assist=COMPARED[content.assist]) for content in contents]
+    try:
+        paths = _calculator(project).fill(video.path, others, told)
+    except (ValueError, MemoryError):  # of an unknown model, say: the paths themselves are there
+        return {}
     return dict(zip(rows, paths, strict=True))
 
 
