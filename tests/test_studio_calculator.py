@@ -109,6 +109,29 @@ def test_one_that_was_killed_is_told_and_started_again(clip: Path, calculator: C
     assert len(calculator.fill(clip, [CLICKED], quiet)) == 1
 
 
+def test_one_that_dies_while_it_should_stop_harms_nobody(
+    clip: Path, calculator: Calculator
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        calculator.fill(clip, [CLICKED], stop)
+    calculator._process.kill()
+    assert len(calculator.fill(clip, [CLICKED], quiet)) == 1
+
+    def kill(done: int, total: int) -> None:
+        if done == 2:
+            calculator._process.kill()
+            calculator._process.join()
+            raise Enough
+
+    with pytest.raises(Enough):
+        calculator.fill(clip, [CLICKED], kill)
+    assert len(calculator.fill(clip, [CLICKED], quiet)) == 1
+
+
 def test_what_users_got_wrong_is_told(tmp_path: Path, clip: Path, calculator: Calculator) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")

@@ -51,7 +51,7 @@ class Walk:
 
 
 class _Remembering(Taplite):
-    """taplite, which looks for the features of frames in `kept` first; half precision does."""
+    """taplite, which looks for the features of frames in `kept` first."""
 
     def __init__(self, model: Taplite, kept: Anew) -> None:
         super().__init__(model.settings)
@@ -70,7 +70,7 @@ class _Remembering(Taplite):
 
 
 def remembering(tracker: Tracker, kept: Anew) -> Tracker:
-    """The tracker, or one that gives the same and does no frame again, if it is worth it."""
+    """The tracker; taplite on a CPU as one that does no frame again, in half precision."""
     if isinstance(tracker.model, Taplite) and tracker.device.type == "cpu":
         model: Any = _Remembering(tracker.model, kept)
         return replace(tracker, model=model)

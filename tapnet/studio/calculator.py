@@ -101,15 +101,17 @@ class Calculator:
     def _stop(self) -> None:
         """Ends what is being done, sooner or later."""
         if self._pipe:
-            self._say("stop")
             self._stopping = time.monotonic()
+            with contextlib.suppress(MemoryError):  # it is gone already
+                self._say("stop")
 
     def _settle(self, progress: Progress) -> None:
         """Waits until what was to end has ended, or ends the process."""
         while self._pipe and self._stopping:
             if self._pipe.poll(LISTEN_SECONDS):
-                if self._hear()[0] == "stopped":
-                    self._stopping = 0.0
+                with contextlib.suppress(MemoryError):  # so it ended, too
+                    if self._hear()[0] == "stopped":
+                        self._stopping = 0.0
             elif time.monotonic() - self._stopping > STOP_SECONDS:
                 self.close()
             progress(0, 1)
