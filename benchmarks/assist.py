@@ -1,6 +1,7 @@
 """Assists of the annotator: how far from the truth, and how fast the flow path is found.
 
     python benchmarks/assist.py [--clips 12] [--long-clips 4] [--points 16]     # accuracy and plot
+    python benchmarks/assist.py --dataset clips.pkl                             # of real videos
     python benchmarks/assist.py --speed                                         # minutes
 
 Accuracy: clips of the synthetic validation set, clicked by simulated annotators every 4, 8, 12 or
@@ -9,6 +10,9 @@ distance to the truth, on the frames where the point is visible and on all from 
 its last, clicked frames too. "no fault" is the truth, moved to go through the same noisy clicks:
 no path through them can be expected to be better. The plot goes to
 docs/annotation/assist_error.png.
+
+Real videos: a file in TAP-Vid's layout, the first frames of each clip; every second visible label
+of a point is a click, those between are judged, in pixels at 256x256.
 
 Speed: the exact dynamic programme and the fast search in one run, 480x854, 20 and 50 frames of
 flow of a rendered scene; processor seconds, costs and their ratio.
@@ -20,6 +24,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +32,10 @@ import numpy as np
 from tapnet import scenes, video
 from tapnet.annotation import flow_assist, flow_search
 from tapnet.annotation.assist import fill
-from tapnet.annotation.content import Content
+from tapnet.annotation.content import Click, Content
 from tapnet.annotation.simulated import annotate
 from tapnet.baselines.flow import dis
-from tapnet.data import validation
+from tapnet.data import tapvid, validation
 from tapnet.data.synthetic import Recipe
 from tapnet.progress import Progress
 from tapnet.scenes import Settings
@@ -196,6 +201,47 @@ def accuracy(counts: dict[str, tuple[int, int]], points: int) -> None:
     print(f"\n{PLOT.name} written")
 
 
+def real(path: Path, points: int, frames: int) -> None:
+    """Clips of people's labels: mean and median error of each assist on every second label."""
+    for clip in tapvid.read(path):
+        images = list(islice(clip.images(), frames))
+        opened = video.open(np.stack(images))
+        size = np.array(opened.size[::-1])
+        xy = clip.points[:, : len(opened)] * size
+        known = ~clip.occluded & (True if clip.annotated is None else clip.annotated)
+        known = known[:, : len(opened)] & ((xy >= 0) & (xy <= size)).all(-1)
+        rows = np.flatnonzero(known.sum(1) >= 3)[:points]
+        if not len(rows):
+            print(f"{clip.name}: no point has three labels in the first {frames} frames")
+            continue
+        labels, found = [np.flatnonzero(known[row]) for row in rows], []
+        for assist in ASSISTS:
+            contents = [
+                Content(
+                    clicks=tuple(Click(int(t), *xy[row, t].tolist()) for t in at[::2]),
+                    assist=assist,
+                )
+                for row, at in zip(rows, labels, strict=True)
+            ]
+            away = [
+                np.linalg.norm((path.xy[judged] - xy[row, judged]) * 256 / size, axis=1)
+                for row, judged, path in zip(
+                    rows, [at[1:-1:2] for at in labels], fill(opened, contents), strict=True
+                )
+            ]
+            found.append(np.concatenate(away))
+        apart = np.concatenate([np.diff(at[::2]) for at in labels]).mean()
+        errors = ", ".join(
+            f"{assist} {away.mean():.2f} / {np.median(away):.2f}"
+            for assist, away in zip(ASSISTS, found, strict=True)
+        )
+        print(
+            f"{clip.name}: {len(opened)} frames, {len(rows)} points, {len(found[0])} labels, "
+            f"{apart:.1f} frames between clicks; mean / median px: {errors}",
+            flush=True,
+        )
+
+
 def speed(points: int) -> None:
     settings = Settings(frames=51, size=(480, 854), points=64)
     example = scenes.render(scenes.sample(SPEED_SCENE, settings))
@@ -231,7 +277,12 @@ def main() -> None:
     parser.add_argument("--long-clips", type=int, default=4, help="of 96 frames")
     parser.add_argument("--first", type=int, default=12, help="the first 12 set the constants")
     parser.add_argument("--points", type=int, default=16, help="of a clip")
+    parser.add_argument("--dataset", type=Path, help="real clips in TAP-Vid's layout")
+    parser.add_argument("--frames", type=int, default=72, help="of a real clip at most")
     args = parser.parse_args()
+    if args.dataset:
+        real(args.dataset, args.points, args.frames)
+        return
     if args.speed:
         speed(min(args.points, 2))
         return

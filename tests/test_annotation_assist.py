@@ -98,13 +98,11 @@ def test_hidden_frames_are_never_visible(kind: str) -> None:
 def test_a_hidden_point_coasts_whatever_the_picture_shows(kind: str) -> None:
     frames = VIDEO.copy()
     frames[4:8, 10:50, 10:50] = np.random.default_rng(1).integers(0, 256, (4, 40, 40, 3), np.uint8)
-    asked = contents(kind, (0, 12))[:1]
-    seen = fill(video.open(frames), asked)[0]
-    coasted = fill(video.open(frames), [replace(asked[0], hidden=((4, 8),))])[0]
-    truth = PATH_FROM(*POINTS[0])
-    away = [np.linalg.norm(path.xy - truth, axis=1).mean() for path in (seen, coasted)]
-    assert away[1] < 2
-    assert away[1] < away[0] + 0.2
+    asked = [replace(contents(kind, (0, 12))[0], hidden=((4, 8),))]
+    coasted = fill(video.open(frames), asked)[0]
+    undisturbed = fill(video.open(VIDEO), asked)[0]
+    assert np.abs(coasted.xy - undisturbed.xy).max() < 0.25
+    assert np.linalg.norm(coasted.xy - PATH_FROM(*POINTS[0]), axis=1).mean() < 1
     assert coasted.confidence[4:8].max() < coasted.confidence[[1, 2, 10, 11]].min()
 
 
@@ -263,7 +261,7 @@ def test_steps_of_the_flow_are_trusted_where_the_way_back_agrees() -> None:
     onward, backward = around.steps(path)
     np.testing.assert_allclose(onward.xy[:, 0], [[2, 1], [2, 1]])
     np.testing.assert_allclose(backward.xy[:, 0], [[2, 1], [0, 0]])
-    assert onward.sigma[0, 0] < 0.5 < 3 < onward.sigma[1, 0]
+    assert onward.sigma[0, 0] < 0.5 < 2.5 < onward.sigma[1, 0]
     around.hide(np.array([[True, False], [True, True]]))
     assert around.steps(path)[0].sigma[0, 0] == pytest.approx(10 * onward.sigma[0, 0])
 
