@@ -23,6 +23,7 @@ Database = Annotated[
     arg(metavar="URL", help_behavior_hint="(default: a SQLite file in the folder)"),
 ]
 Folder = Annotated[Path, arg(metavar="DIR")]
+Pem = Annotated[Path | None, arg(metavar="FILE")]
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 
 _UNITS = {"KB": 10, "MB": 20, "GB": 30, "TB": 40}
@@ -37,6 +38,8 @@ def studio(
     workers: int = 2,
     no_browser: FlagCreatePairsOff[bool] = False,
     max_upload: Annotated[str, arg(metavar="SIZE")] = "4GB",
+    certificate: Pem = None,
+    key: Pem = None,
 ) -> None:
     """Click points in videos, correct the tracks, annotate in a team: opens in your browser.
 
@@ -54,6 +57,8 @@ def studio(
         workers: Processes that compute tracks.
         no_browser: Only print the address.
         max_upload: Of a video that is uploaded, such as 500MB or 20GB.
+        certificate: PEM file, for HTTPS instead of HTTP.
+        key: PEM file of the certificate's key, if it is not in the same.
     """
     size = _bytes(max_upload)
     if workers < 0:
@@ -73,7 +78,7 @@ def studio(
             webbrowser.open(address)
 
     try:
-        serve(options, host, port, only, ready)
+        serve(options, host, port, only, ready, certificate, key)
     except KeyboardInterrupt:
         print("tapnet studio: stopped; everything is saved", file=sys.stderr)
 

@@ -50,12 +50,12 @@ class Server:
         except queue.Empty:
             self.kill()
             raise AssertionError(f"no address in {START_SECONDS} s") from None
-        found = re.search(r"(http://\S+:(\d+))/", line)
+        found = re.search(r"(https?://\S+:(\d+))/", line)
         if not found:
             self.kill()
             raise AssertionError(f"expected an address, got {line!r}")
         self.address, self.port = found[1], int(found[2])
-        self.opened = re.search(r"http://\S+", line)[0]  # type: ignore[index]
+        self.opened = re.search(r"https?://\S+", line)[0]  # type: ignore[index]
 
     def stop(self) -> int:
         """SIGTERM, as a system does; the exit code. Kills what does not end."""

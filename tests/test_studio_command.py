@@ -69,10 +69,14 @@ def test_a_password_is_asked_for_twice(tmp_path, monkeypatch, capsys) -> None:
         ([".", "--port", "99999"], "port"),
         ([".", "--host", "999.1.1.1"], "999.1.1.1"),
         ([".", "--database", "mysql://x"], "postgresql"),
+        ([".", "--certificate", "gone.pem"], "PEM file"),
+        ([".", "--certificate", "text.pem"], "--key"),
+        ([".", "--key", "text.pem"], "--certificate"),
     ],
 )
 def test_mistakes_of_the_studio_are_told(tmp_path, capsys, monkeypatch, words, told) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("text.pem").write_text("no certificate")
     if words[1:2] == ["--host"]:
         user(capsys, monkeypatch, "add", "maria", "--folder", ".")
     assert main(["studio", *words, "--no-browser"]) == 2

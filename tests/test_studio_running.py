@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -301,3 +303,19 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_with_a_certificate_it_speaks_https_and_nothing_else(tmp_path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=me"
+    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
+    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True)
+    options = ["--workers", "0", "--certificate", str(certificate), "--key", str(key)]
+    with Server(tmp_path, *options) as server:
+        trusted = ssl.create_default_context(cafile=certificate)
+        assert httpx.get(f"{server.address}/api/me", verify=trusted).json()["csrf"]
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            httpx.get(f"{server.address}/api/me")
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://127.0.0.1:{server.port}/api/me")

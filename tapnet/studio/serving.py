@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -33,12 +34,17 @@ def serve(
     port: int,
     only: Path | None = None,
     ready: Callable[[str], None] = lambda address: None,
+    certificate: Path | None = None,
+    key: Path | None = None,
 ) -> None:
     """Serves until Ctrl-C or SIGTERM; `ready` is called with the address, once it answers.
 
-    Videos of the folder (only the one of `only`, where given) are added while it serves. Raises
-    ValueError when the port is taken, and what `Project.open` raises.
+    Videos of the folder (only the one of `only`, where given) are added while it serves. With a
+    PEM `certificate`, and its `key` where that is another file, it speaks HTTPS only. Raises
+    ValueError when the port is taken or the certificate cannot be used, and what `Project.open`
+    raises.
     """
+    _check_certificate(certificate, key)
     Project.open(options.folder, options.database).close()  # says now what is wrong with it
     with _listen(host, port) as listener:
         app = create_app(options)
@@ -49,9 +55,13 @@ def serve(
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=CLOSE_SECONDS,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
             )
         )
-        server.began = lambda: _begin(app.state.studio, only, address_of(listener, host), ready)
+        scheme = "https" if certificate else "http"
+        address = f"{scheme}://{place_of(listener, host)}"
+        server.began = lambda: _begin(app.state.studio, only, address, ready)
         server.ends = lambda: app.state.studio.hub.close()
         signal.signal(signal.SIGTERM, _exit)  # uvicorn raises it again when all is closed
         server.run([listener])
@@ -78,11 +88,28 @@ def is_loopback(host: str) -> bool:
     return host in LOOPBACK
 
 
-def address_of(listener: socket.socket, host: str) -> str:
-    """Where browsers find it: by the name of this machine, when it listens everywhere."""
+def place_of(listener: socket.socket, host: str) -> str:
+    """HOST:PORT where browsers find it: by the name of this machine, when it listens everywhere."""
     host = socket.gethostname() if host in ("0.0.0.0", "::") else host
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}"
+    return f"{name}:{listener.getsockname()[1]}"
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> None:
+    if certificate is None:
+        if key:
+            raise ValueError(f"key: {key} is of no use alone; give its --certificate as well")
+        return
+    for path in (certificate, key or certificate):
+        if not path.is_file():
+            raise FileNotFoundError(2, "expected a PEM file; check the name", str(path))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"{certificate}: expected a PEM certificate and its key ({error}); if the key is in a "
+            "file of its own, give that with --key"
+        ) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:
