@@ -8,6 +8,7 @@ so the centre of cell (row i, column j) is (i + 0.5, j + 0.5). Every gather is a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -247,6 +248,22 @@ class MovingAverage(nn.Module):
         self.average.copy_(self.hidden / (1 - self.decay ** self.counter.item()))
 
 
+class _Summed(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
 class BatchNorm2d(nn.Module):
     """Batch norm with the reference's moving averages: debiased, and of the biased variance.
 
@@ -275,8 +292,6 @@ class BatchNorm2d(nn.Module):
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            from torch.distributed.nn.functional import all_reduce  # the one with a gradient
-
-            both = all_reduce(torch.stack([mean, square])) / torch.distributed.get_world_size()
+            both = _Summed.apply(torch.stack([mean, square])) / torch.distributed.get_world_size()
             mean, square = both[0], both[1]
         return mean, square - mean.square()
