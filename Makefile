@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tapnet demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Every model learns a clip by heart, torchrun: minutes.
 test-slow: $(VENV)/.installed-test

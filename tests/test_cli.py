@@ -24,8 +24,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `tapnet ARGS`; its exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `tapnet ARGS`; its exit code, stdout and stderr, with no progress however slow it is."""
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 1e6)
 
     def run(*args: object) -> tuple[int, str, str]:
         code = cli.main([str(arg) for arg in args])
