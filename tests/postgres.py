@@ -44,13 +44,19 @@ def new_database(*, durable: bool = True) -> str:
     return f"postgresql+psycopg://postgres@/{name}?host={folder}"
 
 
-@functools.cache
-def _server(durable: bool) -> Path:
-    """The folder of the socket of a running server, which ends with this process."""
+def initdb() -> str:
+    """PostgreSQL's program that makes a server. Skips the test where it is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     found = str(programs[-1]) if programs else shutil.which("initdb")
     if found is None:
         pytest.skip("PostgreSQL is not installed: no initdb in /usr/lib/postgresql/*/bin or PATH")
+    return found
+
+
+@functools.cache
+def _server(durable: bool) -> Path:
+    """The folder of the socket of a running server, which ends with this process."""
+    found = initdb()
     owner: dict[str, object] = {}
     if os.getuid() == 0:  # the server refuses to run as root
         try:

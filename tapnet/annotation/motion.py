@@ -28,7 +28,7 @@ SIDE = 384  # pixels: larger frames are resized to about SIDE x SIDE, in their s
 AROUND = 5  # values across that are kept around a path ...
 SPACING = 2.0  # pixels: ... so far apart
 CERTAIN = 0.4  # pixels: uncertainty of a step where flow and flow back agree ...
-DOUBT = 1.0  # ... and how much it grows with each pixel that they do not
+DOUBT = 0.5  # ... and how much it grows with each pixel that they do not
 COASTING = 10.0  # factor: uncertainty of steps of points that are hidden
 
 
