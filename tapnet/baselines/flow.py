@@ -163,10 +163,13 @@ def _extend(now: Chains, before: Chains, cost: np.ndarray) -> Chains:
 def there_and_back(
     flow: DenseFlow, before: np.ndarray, after: np.ndarray, xy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where points `xy` [M, 2] of `before` are in `after`, and [M] pixels the way back misses."""
+    """Where points `xy` [M, 2] of `before` are in `after`, and [M] pixels the way back misses.
+
+    Both ways err alike, so half of what is missed is taken off the way there.
+    """
     moved = xy + sample(_checked(flow, before, after), xy)
-    back = moved + sample(_checked(flow, after, before), moved)
-    return moved, np.linalg.norm(back - xy, axis=-1)
+    missed = moved + sample(_checked(flow, after, before), moved) - xy
+    return moved - missed / 2, np.linalg.norm(missed, axis=-1)
 
 
 def _checked(flow: DenseFlow, before: np.ndarray, after: np.ndarray) -> np.ndarray:
