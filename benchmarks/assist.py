@@ -201,15 +201,13 @@ def accuracy(counts: dict[str, tuple[int, int]], points: int) -> None:
     print(f"\n{PLOT.name} written")
 
 
-def real(path: Path, points: int, frames: int) -> None:
+def real(dataset: Path, points: int, frames: int) -> None:
     """Clips of people's labels: mean and median error of each assist on every second label."""
-    for clip in tapvid.read(path):
-        images = list(islice(clip.images(), frames))
-        opened = video.open(np.stack(images))
+    for clip in tapvid.read(dataset):
+        opened = video.open(np.stack(list(islice(clip.images(), frames))))
         size = np.array(opened.size[::-1])
         xy = clip.points[:, : len(opened)] * size
-        known = ~clip.occluded & (True if clip.annotated is None else clip.annotated)
-        known = known[:, : len(opened)] & ((xy >= 0) & (xy <= size)).all(-1)
+        known = clip.visible[:, : len(opened)] & ((xy >= 0) & (xy <= size)).all(-1)
         rows = np.flatnonzero(known.sum(1) >= 3)[:points]
         if not len(rows):
             print(f"{clip.name}: no point has three labels in the first {frames} frames")

@@ -262,6 +262,7 @@ def test_steps_of_the_flow_are_trusted_where_the_way_back_agrees() -> None:
     np.testing.assert_allclose(onward.xy[:, 0], [[2, 1], [2, 1]])
     np.testing.assert_allclose(backward.xy[:, 0], [[2, 1], [0, 0]])
     assert onward.sigma[0, 0] < 0.5 < 1.5 < onward.sigma[1, 0]
+    np.testing.assert_allclose(onward.sigma[:, 0], [0.4, 0.4 + 0.5 * 5**0.5], rtol=1e-5)
     around.hide(np.array([[True, False], [True, True]]))
     assert around.steps(path)[0].sigma[0, 0] == pytest.approx(10 * onward.sigma[0, 0])
 

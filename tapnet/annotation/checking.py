@@ -44,9 +44,8 @@ def _clip(clip: Clip) -> list[str]:
             height, width = image.shape[:2]
     except ValueError as error:
         return [str(error)]
-    known = True if clip.annotated is None else clip.annotated
     xy = clip.points * np.array([width, height])
-    return _points(xy, ~clip.occluded & known, (height, width), name)
+    return _points(xy, clip.visible, (height, width), name)
 
 
 def _points(xy: np.ndarray, visible: np.ndarray, size: tuple[int, int], name: str) -> list[str]:

@@ -180,7 +180,7 @@ def _load_pickle(file: File, video: Video) -> Tracks:
             f"clips: {', '.join(clip.name for clip in clips[:5])}"
         )
     clip = fitting[0]
-    visible = ~clip.occluded if clip.annotated is None else ~clip.occluded & clip.annotated
+    visible = clip.visible
     xy = (clip.points * np.array([video.width, video.height])).astype(np.float32)
     first = np.stack([visible.argmax(axis=1), *np.zeros((2, len(xy)))], axis=1).astype(np.float32)
     sure = visible.astype(np.float32)

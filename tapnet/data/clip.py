@@ -102,6 +102,11 @@ class Clip:
         """Number of frames."""
         return len(self.frames)
 
+    @property
+    def visible(self) -> np.ndarray:
+        """[N, T] bool: labelled, and not as occluded."""
+        return ~self.occluded if self.annotated is None else ~self.occluded & self.annotated
+
     def images(self) -> Iterator[np.ndarray]:
         """The frames, [H, W, 3] uint8, each decoded when it is taken. Errors as of `video`."""
         shape: tuple[int, ...] = ()
