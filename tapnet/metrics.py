@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from tapnet.structs import check_shapes
+from tapnet.structs import check_shapes, labelled_entries
 
 QueryMode = Literal["first", "strided"]
 Score = float | np.ndarray
@@ -50,8 +50,7 @@ def tapvid(
     check_tracks(gt_occluded, gt_tracks, pred_occluded, pred_tracks, annotated)
     axes = (-1,) if trackwise else (-2, -1)
     judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode)
-    if annotated is not None:
-        judged = judged & annotated
+    judged = judged & labelled_entries(gt_occluded, annotated)
     distance = squared_distance(pred_tracks, gt_tracks)
     return tapvid_scores(judged, gt_occluded, pred_occluded, distance, thresholds, axes)
 
@@ -141,8 +140,7 @@ def within_object(
     `alpha` times the square root of `object_area` [T] (pixels of the frame the points are in).
     """
     judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode) & ~gt_occluded
-    if annotated is not None:
-        judged = judged & annotated
+    judged = judged & labelled_entries(gt_occluded, annotated)
     near = squared_distance(pred_tracks, gt_tracks) < alpha**2 * object_area
     return float(_share(np.sum(near & judged), np.sum(judged)))
 
@@ -236,7 +234,7 @@ def reappearances(gt_visible: np.ndarray, annotated: np.ndarray | None = None) -
     frames without a label are passed over, and a gap lasts from its first label as occluded: the
     time that the point is known to have been gone.
     """
-    known = np.ones_like(gt_visible) if annotated is None else annotated
+    known = labelled_entries(gt_visible, annotated)
     flat_visible = gt_visible.reshape(-1, gt_visible.shape[-1])
     flat_known = known.reshape(flat_visible.shape)
     gaps = np.zeros(flat_visible.shape, np.int64)
@@ -304,7 +302,7 @@ def redetection_events(
     check_tracks(gt_visible, gt_tracks, pred_visible, pred_tracks, annotated)
     events = reappearances(gt_visible, annotated)
     distance = np.sqrt(squared_distance(pred_tracks, gt_tracks))
-    known = np.ones_like(gt_visible) if annotated is None else annotated
+    known = labelled_entries(gt_visible, annotated)
     jaccard = [
         _jaccard_to_the_end(gt_visible & known, pred_visible & known, distance <= d, events.index)
         for d in dist_thresholds

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapnet.structs import check_shapes
+from tapnet.structs import check_shapes, labelled_entries
 
 FORMS = (
     '"grid:16" (16 x 16 points on frame 0), "grid:16@30" (on frame 30), "t,y,x;t,y,x", '
@@ -74,7 +74,7 @@ def _visible(
         occluded=(occluded, "N T"),
         annotated=(annotated, "N T"),
     )
-    return ~occluded if annotated is None else ~occluded & annotated
+    return ~occluded & labelled_entries(occluded, annotated)
 
 
 def _take(

@@ -39,6 +39,11 @@ def check_shapes(**fields: tuple[Any, str]) -> dict[str, int]:
     return sizes
 
 
+def labelled_entries(occluded: np.ndarray, annotated: np.ndarray | None) -> np.ndarray:
+    """Bool like `occluded`: entries that somebody labelled, which are all where none are marked."""
+    return np.ones_like(occluded, dtype=bool) if annotated is None else annotated
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a model says of N points in T frames of B videos."""

@@ -19,6 +19,7 @@ from tapnet.data import open_dataset
 from tapnet.data.clip import Clip, Dataset
 from tapnet.data.kinetics_shards import read_state
 from tapnet.data.tapvid import missing_shards
+from tapnet.structs import labelled_entries
 
 PUBLISHED = {"tapvid-davis": 30, "tapvid-rgb-stacking": 50, "robotap": 265}  # videos
 _TOLD = 20  # problems that are told
@@ -90,9 +91,8 @@ def check(
 
 
 def _counts(clip: Clip) -> np.ndarray:
-    labelled = np.ones_like(clip.occluded) if clip.annotated is None else clip.annotated
-    visible = labelled & ~clip.occluded
-    return np.array([1, len(clip.points), len(clip), labelled.sum(), visible.sum()])
+    labels = labelled_entries(clip.occluded, clip.annotated).sum()
+    return np.array([1, len(clip.points), len(clip), labels, clip.visible.sum()])
 
 
 def _decoded(

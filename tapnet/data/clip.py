@@ -14,7 +14,7 @@ import numpy as np
 from tapnet import queries
 from tapnet.metrics import QueryMode
 from tapnet.stored import StoredArray
-from tapnet.structs import Example, check_shapes
+from tapnet.structs import Example, check_shapes, labelled_entries
 from tapnet.video import Video
 
 
@@ -105,7 +105,7 @@ class Clip:
     @property
     def visible(self) -> np.ndarray:
         """[N, T] bool: labelled, and not as occluded."""
-        return ~self.occluded if self.annotated is None else ~self.occluded & self.annotated
+        return ~self.occluded & labelled_entries(self.occluded, self.annotated)
 
     def images(self) -> Iterator[np.ndarray]:
         """The frames, [H, W, 3] uint8, each decoded when it is taken. Errors as of `video`."""

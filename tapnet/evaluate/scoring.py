@@ -21,6 +21,7 @@ from tapnet.evaluate.results import Pooled, Result, Row
 from tapnet.geometry import rescale
 from tapnet.metrics import QueryMode
 from tapnet.queries import Queries
+from tapnet.structs import labelled_entries
 
 Scorer = Callable[[Clip, Predicted, QueryMode], Row]
 
@@ -100,7 +101,7 @@ def _judged(
     query_mode: QueryMode,
 ) -> Judged:
     frames = truth.shape[1]
-    labelled = np.ones_like(asked.occluded) if asked.annotated is None else asked.annotated
+    labelled = labelled_entries(asked.occluded, asked.annotated)
     return Judged(
         judged=metrics.judged_frames(asked.query_points, frames, query_mode) & labelled,
         occluded=asked.occluded,

@@ -17,7 +17,7 @@ from tapnet.scenes.clip import choose_queries, pictures, track
 from tapnet.scenes.stage import build
 from tapnet.scenes.tracks import lattice
 from tapnet.scenes.world import Body, Light, Scene
-from tapnet.structs import Example
+from tapnet.structs import Example, labelled_entries
 
 _YARDSTICK = (256, 256)
 
@@ -47,7 +47,7 @@ def describe(examples: Iterable[Example]) -> dict[str, float]:
 
 def _of_clip(example: Example) -> tuple[dict[str, float], np.ndarray]:
     height, width = example.size
-    known = np.ones_like(example.occluded) if example.annotated is None else example.annotated
+    known = labelled_entries(example.occluded, example.annotated)
     visible = ~example.occluded & known
     xy = example.target_points
     inside = ((xy >= 0) & (xy < [width, height])).all(-1)

@@ -20,6 +20,7 @@ from tapnet.evaluate.results import Result
 from tapnet.geometry import rescale
 from tapnet.metrics import QueryMode, judged_frames, squared_distance
 from tapnet.queries import Queries
+from tapnet.structs import labelled_entries
 
 SIDE = 384  # pixels, the longer one
 POINTS = 24  # drawn on a clip
@@ -118,7 +119,7 @@ def _painted(
         squared_distance(*(rescale(points, size, OFFICIAL) for points in (truth, said)))
     )
     true_xy, said_xy = rescale(truth, size, small), rescale(said, size, small)
-    labelled = np.ones_like(asked.occluded) if asked.annotated is None else asked.annotated
+    labelled = labelled_entries(asked.occluded, asked.annotated)
     there = (labelled & ~asked.occluded)[few]
     claimed = predicted.visible[few] if clip.has_occlusion_labels else np.ones_like(there)
     judged = judged_frames(asked.query_points[few], len(clip), query_mode)
