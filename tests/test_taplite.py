@@ -7,7 +7,7 @@ import torch
 from tapnet.models import build
 from tapnet.models.neighbourhoods import against, cells_around, read_patch
 from tapnet.models.pyramid import LiteNet, folded
-from tapnet.models.taplite import Taplite
+from tapnet.models.taplite import Taplite, summed_taps
 from tapnet.models.taplite_losses import cross_entropy
 from tapnet.tracker import Tracker
 
@@ -215,6 +215,24 @@ def test_scores_are_products_with_the_cells_around():
     assert cells.shape == (1, 4, 4)
     assert inside.all()
     assert part.tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_summed_taps_are_the_convolution(size, bias):
+    conv = torch.nn.Conv2d(16, 1, 3, padding=1, bias=bias)
+    x = torch.randn(3, 16, *size).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(summed_taps(conv, x), conv(x)[:, 0], rtol=0, atol=1e-5)
+
+
+def test_training_and_tracking_search_alike(model):
+    asked, lately, near = torch.rand(3, 5, 6, 7)
+    hidden = torch.rand(5, model.settings.hidden)
+    trained = model.search(asked, lately, near, hidden)
+    with torch.no_grad():
+        tracked = model.search(asked, lately, near, hidden)
+    torch.testing.assert_close(tracked, trained.detach(), rtol=0, atol=1e-5)
 
 
 def test_the_search_loss_is_least_where_the_heat_is():

@@ -150,7 +150,7 @@ def soft_argmax(heat: Tensor, radius: float = 5.0) -> Tensor:
     """
     height, width = heat.shape[-2:]
     logits = heat.flatten(1)
-    best = logits.argmax(dim=1)
+    best = logits.max(dim=1).indices  # quicker than argmax
     probability = logits.softmax(dim=1).view_as(heat)
     y = torch.arange(height, device=heat.device, dtype=heat.dtype)
     x = torch.arange(width, device=heat.device, dtype=heat.dtype)

@@ -41,7 +41,7 @@ class TapliteSettings:
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
     resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
-    frames_per_chunk: int = 8  # in the encoder at a time; no effect on results
+    frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
     points_per_chunk: int = 256  # followed at a time; no effect on results
 
@@ -136,8 +136,27 @@ class Search(nn.Module):
         channels = torch.stack([asked * 4, lately * 4, close / 2, 16 / (16 + near)], dim=-1)
         weights = F.softplus(self.weights(hidden))[:, :, None, None]
         mixed = F.relu(self.mix(channels.permute(0, 3, 1, 2)), inplace=True)  # channels last
-        heat = self.out(mixed)[:, 0]
+        plain = torch.is_grad_enabled() or not mixed.is_cpu or torch.compiler.is_compiling()
+        heat = self.out(mixed)[:, 0] if plain else summed_taps(self.out, mixed)
         return heat + 4 * (weights[:, 0] * asked + weights[:, 1] * lately) + weights[:, 2] * close
+
+
+def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """[M, h, w]: a 3 x 3 convolution of x [M, C, h, w], channels last, to one channel.
+
+    A matrix product and shifted sums: on CPUs half the time of the convolution, unless gradients
+    are wanted.
+    """
+    count, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    taps = conv.weight[0].flatten(1).t() @ rows.t()
+    left, column, right = taps.view(3, 3, count, height, width).unbind(1)
+    column[..., 1:] += left[..., :-1]
+    column[..., :-1] += right[..., 1:]
+    above, found, below = column
+    found[:, 1:] += above[:, :-1]
+    found[:, :-1] += below[:, 1:]
+    return found if conv.bias is None else found + conv.bias
 
 
 class Correct(nn.Module):
@@ -193,7 +212,8 @@ class Taplite(nn.Module):
                 image = image / 127.5 - 1
             image = image.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
             height, width = image.shape[-2:]
-            image = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
+            if width % 16 or height % 16:
+                image = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
             parts.append(self.encoder(image))
         fine, coarse = zip(*parts, strict=True)
         return Grids(torch.cat(fine), torch.cat(coarse))
@@ -231,8 +251,9 @@ class Taplite(nn.Module):
         guesses = [Guess(found, points.occlusion, points.expected_dist)]
         facts = self._facts(points, heat, likeness)
         hidden, xy = points.hidden, found.detach()
+        patches = torch.cat([points.asked_fine, points.lately_fine], dim=1)
         for _ in range(self.settings.iterations):
-            scores = self._scores(grids, frame, points, xy)
+            scores = self._scores(grids, frame, patches, points.asked_coarse, xy)
             moved = [(xy - expected) / 32, (xy - points.xy) / 32]
             moved = [m.clamp(-2, 2) for m in moved]
             change, hidden = self.correct(scores, torch.cat([facts, *moved], 1), hidden)
@@ -274,11 +295,12 @@ class Taplite(nn.Module):
         speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
         return torch.cat([peak[:, None], at, most, logits, speed], dim=1)
 
-    def _scores(self, grids: Grids, frame: Tensor, points: Points, xy: Tensor) -> Tensor:
-        """[M, 49 * 27]: patches of the point against the 7 x 7 cells around xy."""
-        both = torch.cat([points.asked_fine, points.lately_fine], dim=1)
-        fine = against(grids.fine, frame, xy / FINE, both)
-        coarse = against(grids.coarse, frame, xy / COARSE, points.asked_coarse)
+    def _scores(
+        self, grids: Grids, frame: Tensor, fine: Tensor, coarse: Tensor, xy: Tensor
+    ) -> Tensor:
+        """[M, 49 * 27]: patches [M, 18, C] and [M, 9, C] against the 7 x 7 cells around xy."""
+        fine = against(grids.fine, frame, xy / FINE, fine)
+        coarse = against(grids.coarse, frame, xy / COARSE, coarse)
         fine = fine.unflatten(1, (-1, 2 * PATCH))  # only differences between places tell where
         fine = (8 * (fine - fine.mean(1, keepdim=True))).flatten(1)
         return torch.cat([fine, 2 * coarse], dim=1)
