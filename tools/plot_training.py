@@ -53,6 +53,7 @@ def draw(out: Path, runs: Sequence[Path]) -> None:
         if axes.lines:
             axes.legend()
     left.set_yscale("log")
+    right.set_visible(bool(right.lines))  # runs may be judged never
     figure.savefig(out, dpi=120)
 
 
