@@ -80,7 +80,7 @@ def long() -> Run:
         parent,
         out=Path("runs/taplite-long"),
         data=Data(shards=(*long, *long, *parent.data.shards)),
-        augment=replace(parent.augment, frames=20, points=72, gray=0.12),
+        augment=Augment(size=(224, 224), frames=20, points=72, zoom=(0.9, 1.8), gray=0.12),
         optim=replace(
             OPTIM,
             lr=5e-4,
