@@ -133,6 +133,7 @@ def test_a_stopped_writer_goes_on_and_the_files_are_equal(tmp_path: Path) -> Non
         shards.write(tmp_path / "a", RECIPE, 5, per_shard=2, progress=stop)
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["clips-00000.tar", "dataset.json"]
     (tmp_path / "a" / ".clips-00001-abc.tar").write_bytes(b"left by a kill")
+    assert len(list(shards.read(tmp_path / "a"))) == 2, "only of the finished shard"
     assert shards.write(tmp_path / "a", RECIPE, 5, per_shard=2) == 3
     assert shards.write(tmp_path / "a", RECIPE, 5, per_shard=2) == 0
     assert shards.write(tmp_path / "b", RECIPE, 5, per_shard=2) == 5

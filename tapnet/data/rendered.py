@@ -56,7 +56,7 @@ class Scenes(Dataset):
 
     @classmethod
     def fits(cls, path: Path) -> bool:
-        return path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar")))
+        return path.suffix == ".tar" or (path.is_dir() and any(path.glob("[!.]*.tar")))
 
     def files(self) -> list[Path]:
         from tapnet.data import shards

@@ -148,11 +148,11 @@ def _damaged(shard: Path, what: object) -> ValueError:
 
 
 def files(path: str | Path) -> list[Path]:
-    """The shards in a folder, by name; or the one file given."""
+    """The finished shards in a folder, by name; or the one file given."""
     path = Path(path)
     if path.is_file():
         return [path]
-    found = sorted(path.glob("*.tar"))
+    found = sorted(file for file in path.glob("*.tar") if not file.name.startswith("."))
     if not found:
         raise FileNotFoundError(
             f"{path}: expected a folder of .tar shards, "
