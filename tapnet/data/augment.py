@@ -30,6 +30,7 @@ class Augment:
     stretch: float = 0.25  # of one side against the other, as a logarithm, either way
     roll: float = 15.0  # degrees either way
     drift: float = 0.15  # of zoom, roll and place from the first to the last frame
+    elastic: float = 0.0  # chance that the picture bends, differently in each frame
     flip: float = 0.5
     upside_down: float = 0.1
     color: float = 0.8
@@ -57,6 +58,8 @@ def augment(example: Example, settings: Augment, rng: np.random.Generator) -> Ex
     )
     for attempt in range(4):  # a view may leave no point in sight: then another, at last none
         viewed = _view(example, settings, rng, change=attempt < 3 and rng.random() < settings.view)
+        if rng.random() < settings.elastic:
+            viewed = _bend(viewed, rng)
         if rng.random() < settings.erase:
             viewed = _erase(viewed, rng)
         if (~viewed.occluded[:, :-1]).any():
@@ -141,6 +144,39 @@ def _wander(time: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarra
     slope = rng.uniform(-1, 1, (count, 1)) * time
     wave = np.sin(rng.uniform(1, 8, (count, 1)) * time + rng.uniform(0, 6.3, (count, 1)))
     return slope + 0.3 * rng.uniform(0, 1, (count, 1)) * wave
+
+
+def _bend(example: Example, rng: np.random.Generator) -> Example:
+    """Every frame through a smooth map of its own, as cloth, skin and tissue move.
+
+    A grid of 5 x 5 places wanders; between them the map is cubic. It says where in the clip each
+    pixel comes from, so the points need its inverse, which is found by going back and forth.
+    """
+    frames, (height, width) = len(example.video), example.size
+    size = np.array([width, height], np.float32)
+    spread = (rng.uniform(0.05, 0.3) * size / 4).astype(np.float32)  # at most 0.3 of a grid step
+    wander = _wander(np.linspace(-0.5, 0.5, frames), rng, 50).astype(np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    video, points = np.empty_like(example.video), example.target_points.copy()
+    for t in range(frames):
+        moved = cv2.resize(
+            wander[:, t].reshape(5, 5, 2), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        moved *= spread
+        border = cv2.BORDER_REFLECT_101
+        video[t] = cv2.remap(
+            example.video[t],
+            x + moved[..., 0],
+            y + moved[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=border,
+        )
+        for _ in range(12):
+            there = points[None, :, t] - 0.5
+            by = cv2.remap(moved, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            points[:, t] = example.target_points[:, t] - by[0]
+    inside = ((points >= 0) & (points < size)).all(-1)
+    return replace(example, video=video, target_points=points, occluded=example.occluded | ~inside)
 
 
 def _in_pixel_centers(matrix: np.ndarray) -> np.ndarray:

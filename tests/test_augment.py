@@ -1,0 +1,55 @@
+"""Augmentation: what is done to the pictures is done to the tracks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tapnet.data.augment import Augment, augment
+from tapnet.structs import Example
+
+FRAMES, SIZE = 6, 128
+DOTS = np.array([[30.0, 40.0], [64.0, 64.0], [90.5, 33.25], [48.0, 97.5]], np.float32)
+
+
+def dotted() -> Example:
+    """Bright dots that drift by a pixel a frame, on black."""
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    tracks = DOTS[:, None] + np.arange(FRAMES, dtype=np.float32)[None, :, None]
+    away = (x - tracks[..., 0, None, None]) ** 2 + (y - tracks[..., 1, None, None]) ** 2
+    light = np.exp(-away / (2 * 2.5**2)).sum(0)  # [T, H, W]
+    video = np.repeat((200 * light).astype(np.uint8)[..., None], 3, axis=-1)
+    return Example(
+        video=video,
+        query_points=np.zeros((len(DOTS), 3), np.float32),
+        target_points=tracks,
+        occluded=np.zeros((len(DOTS), FRAMES), bool),
+        name="dots",
+    )
+
+
+def centre(frame: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Where the light within 8 pixels of `near` is, (x, y)."""
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]] + 0.5
+    light = frame[..., 1] * ((x - near[0]) ** 2 + (y - near[1]) ** 2 < 64.0)
+    return np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
+
+
+def test_a_bent_clip_keeps_points_on_what_they_mark() -> None:
+    still = Augment(
+        size=(SIZE, SIZE), frames=FRAMES, points=4, max_stride=1, reverse=0, late_query=0, view=0,
+        color=0, gray=0, blur=0, noise=0, jpeg=0, erase=0,
+    )  # fmt: skip
+    bent = replace(still, elastic=1.0)
+    farthest = 0.0
+    for seed in range(10):
+        before = augment(dotted(), still, np.random.default_rng(seed))
+        after = augment(dotted(), bent, np.random.default_rng(seed))
+        assert not np.array_equal(before.video, after.video)
+        for t in range(FRAMES):
+            for point in after.target_points[:, t]:
+                assert np.linalg.norm(centre(after.video[t], point) - point) < 0.5
+        change = np.linalg.norm(after.target_points[:, 0] - after.target_points[:, -1], axis=-1)
+        farthest = max(farthest, float(np.abs(change - 5 * 2**0.5).max()))
+    assert farthest > 4  # pixels that the bending alone moved a point between first and last frame
