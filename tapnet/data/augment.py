@@ -159,10 +159,8 @@ def _bend(example: Example, rng: np.random.Generator) -> Example:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     video, points = np.empty_like(example.video), example.target_points.copy()
     for t in range(frames):
-        moved = cv2.resize(
-            wander[:, t].reshape(5, 5, 2), (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        moved *= spread
+        grid = wander[:, t].reshape(5, 5, 2) * spread
+        moved = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
         border = cv2.BORDER_REFLECT_101
         video[t] = cv2.remap(
             example.video[t],
@@ -173,7 +171,13 @@ def _bend(example: Example, rng: np.random.Generator) -> Example:
         )
         for _ in range(12):
             there = points[None, :, t] - 0.5
-            by = cv2.remap(moved, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            by = cv2.remap(
+                moved,
+                there[..., 0],
+                there[..., 1],
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
             points[:, t] = example.target_points[:, t] - by[0]
     inside = ((points >= 0) & (points < size)).all(-1)
     return replace(example, video=video, target_points=points, occluded=example.occluded | ~inside)

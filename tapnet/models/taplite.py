@@ -312,7 +312,7 @@ class Taplite(nn.Module):
         with torch.no_grad():
             xy = guess.xy.detach()
             seen = (-guess.occlusion).sigmoid() * (-guess.expected_dist).sigmoid()
-            share = 0.3 * seen * (seen > 0.5)
+            share = 0.3 * seen * (seen > 0.35)
             new_fine = read_patch(grids.fine, frame, xy / FINE)
             new_coarse = read_patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
             lately_fine = unit(torch.lerp(points.lately_fine, new_fine, share[:, None, None]))
