@@ -108,7 +108,7 @@ def sharp() -> Run:
     return replace(
         parent,
         out=Path("runs/taplite-sharp"),
-        data=Data(shards=(*sharp, *sharp, *parent.data.shards[2:])),
+        data=Data(shards=(*sharp, *sharp, *parent.data.shards[2:])),  # the long ones once
         augment=Augment(
             size=(224, 224), frames=18, points=72, zoom=(0.9, 2.2), gray=0.12, elastic=0.4
         ),

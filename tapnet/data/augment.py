@@ -161,15 +161,14 @@ def _bend(example: Example, rng: np.random.Generator) -> Example:
     for t in range(frames):
         grid = wander[:, t].reshape(5, 5, 2) * spread
         moved = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-        border = cv2.BORDER_REFLECT_101
         video[t] = cv2.remap(
             example.video[t],
             x + moved[..., 0],
             y + moved[..., 1],
             cv2.INTER_LINEAR,
-            borderMode=border,
+            borderMode=cv2.BORDER_REFLECT_101,
         )
-        for _ in range(12):
+        for _ in range(12):  # leaves at most 0.04 pixels, see docs/log.md
             there = points[None, :, t] - 0.5
             by = cv2.remap(
                 moved,

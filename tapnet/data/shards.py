@@ -152,7 +152,7 @@ def files(path: str | Path) -> list[Path]:
     path = Path(path)
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*.tar") if not file.name.startswith("."))
+    found = sorted(path.glob("[!.]*.tar"))  # a dot: still being written
     if not found:
         raise FileNotFoundError(
             f"{path}: expected a folder of .tar shards, "
