@@ -52,6 +52,7 @@ class Prediction:
     occlusion: Tensor  # [B, N, T] logit, high = occluded
     expected_dist: Tensor | None = None  # [B, N, T] logit, high = far from the truth
     refinements: tuple[Prediction, ...] = ()  # earlier guesses, first to last
+    visible_above: float = 0.5  # the confidence from which a point is said to be visible
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -71,7 +72,7 @@ class Prediction:
     @property
     def visible(self) -> Tensor:
         """[B, N, T] bool."""
-        return self.confidence > 0.5
+        return self.confidence > self.visible_above
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,3 +27,4 @@ def test_a_point_is_visible_when_both_logits_together_leave_more_than_half() -> 
     # (1 - s(-.5)) (1 - s(0)) = 0.62 * 0.5 < 0.5
     unsure = Prediction(tracks, occlusion, expected_dist=torch.tensor([[[-3.0, 0.0, -3.0]]]))
     assert unsure.visible.tolist() == [[[True, False, False]]]
+    assert replace(unsure, visible_above=0.3).visible.tolist() == [[[True, True, False]]]

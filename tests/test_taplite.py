@@ -1,5 +1,7 @@
 """taplite: one result whatever the way it is run, points that do not disturb one another."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,21 @@ def test_a_query_stays_where_it_was_asked_and_points_do_move(model, clip):
         assert said.tracks[0, row, int(t)].tolist() == pytest.approx([x, y])
         assert said.visible[0, row, int(t)]
     assert (said.tracks[0].diff(dim=1).abs().amax((1, 2)) > 1).all()
+
+
+def test_points_are_visible_from_the_confidence_that_is_set(model, clip):
+    asked = queries([0, 1, 4])[None]
+    said = model(clip[None], asked)
+    assert said.visible_above == model.settings.visible_above != 0.5
+    middle = said.confidence.median().item()
+    strict = build("taplite", **{**asdict(model.settings), "visible_above": middle})
+    strict.load_state_dict(model.state_dict())
+    whole = strict.eval()(clip[None], asked)
+    assert (whole.visible == (said.confidence > middle)).all()
+    assert 0 < whole.visible.float().mean() < 1
+    _, state = strict.step(clip[0], strict.init_state())
+    online, _ = strict.step(clip[1], strict.add(state, asked[0, :, 1:]))
+    assert online.visible_above == middle
 
 
 def test_points_do_not_disturb_one_another(model, clip):

@@ -40,6 +40,7 @@ class TapliteSettings:
     coarse: int = 96  # channels at stride 8
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
+    visible_above: float = 0.35  # confidence from which a point is said to be visible
     resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
     frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
@@ -345,8 +346,11 @@ class Taplite(nn.Module):
                 video, times, query_points[..., 1:].flip(-1), strict=True
             )
         ]
-        said = torch.stack(clips)
-        return Prediction(said[..., :2], said[..., 2], said[..., 3])
+        return self._prediction(torch.stack(clips))
+
+    def _prediction(self, said: Tensor) -> Prediction:
+        above = self.settings.visible_above
+        return Prediction(said[..., :2], said[..., 2], said[..., 3], visible_above=above)
 
     def _clip(self, video: Tensor, times: Tensor, xy: Tensor) -> Tensor:
         """[N, T, 4]: x, y and the two logits of points asked at xy [N, 2] of frames times [N]."""
@@ -401,9 +405,8 @@ class Taplite(nn.Module):
             points = self.start(grids, none, grids.fine.new_zeros(0, 2))
         elif len(points.xy):
             points = self._follow(grids, points)
-        said = _said(points)[None, :, None]
-        state = TapliteState(size, grids, points)
-        return Prediction(said[..., :2], said[..., 2], said[..., 3]), state
+        said = self._prediction(_said(points)[None, :, None])
+        return said, TapliteState(size, grids, points)
 
     def add(self, state: TapliteState, points: Tensor) -> TapliteState:
         """The state with points [K, 2] (y, x), pixels of the last frame, after those it has."""
