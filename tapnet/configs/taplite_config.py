@@ -22,7 +22,7 @@ script before this config was there, 1,550 and 1,320 steps of 4 and 2 clips, the
 stands here. `sharp` was run to step 585: better on scenes but not on real clips, it does not ship.
 
 Duration: two CPU cores took 105 minutes for those first steps, 100 for `long` and 50 for `sharp`;
-the first two as they stand here are far longer and were not run. Score: what ships has AJ 49.5 and
+the first two as they stand here are far longer and were not run. Score: what ships has AJ 49.3 and
 delta_avg 64.2 on scenes-24, delta_avg 33.0 on ten real clips, all at 256x256.
 """
 
