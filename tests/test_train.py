@@ -28,7 +28,7 @@ from tapnet import checkpoint, cli, config
 from tapnet.config import Checkpoints, Evaluation, Optim
 from tapnet.data import tapvid
 from tapnet.models import MODELS, TapNetSettings
-from tapnet.train import LOSSES, Status, folder, judging, train
+from tapnet.train import LOSSES, Status, folder, judging, running, train
 from tapnet.train.folder import Folder
 
 
@@ -380,6 +380,18 @@ def test_a_helping_process_that_was_killed_is_told(tmp_path: Path, clips: Path) 
     assert process.exitcode == 2
     assert "tapnet: a process that prepares clips was killed" in said.read_text()
     assert Folder(run.out, run.checkpoint).steps()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, ConnectionRefusedError, EOFError])
+def test_a_process_killed_while_it_hands_a_batch_over_is_told(
+    error: type[Exception], tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batches(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(running, "batches", batches)
+    with pytest.raises(ChildProcessError, match="a process that prepares clips was killed"):
+        train(training.tiny(tmp_path / "run", clips), "train")
 
 
 def test_clips_that_are_not_there_are_told_before_anything_is_done(tmp_path: Path) -> None:
