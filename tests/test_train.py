@@ -26,9 +26,9 @@ from torch import Tensor, nn
 import tapnet
 from tapnet import checkpoint, cli, config
 from tapnet.config import Checkpoints, Evaluation, Optim
-from tapnet.data import tapvid
+from tapnet.data import batches, tapvid
 from tapnet.models import MODELS, TapNetSettings
-from tapnet.train import LOSSES, Status, folder, judging, running, train
+from tapnet.train import LOSSES, Status, folder, judging, train
 from tapnet.train.folder import Folder
 
 
@@ -386,12 +386,14 @@ def test_a_helping_process_that_was_killed_is_told(tmp_path: Path, clips: Path) 
 def test_a_process_killed_while_it_hands_a_batch_over_is_told(
     error: type[Exception], tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def batches(*_: Any, **__: Any) -> Any:
+    def loader(*_: Any, **__: Any) -> Iterator[Any]:
         raise error
+        yield
 
-    monkeypatch.setattr(running, "batches", batches)
+    monkeypatch.setattr(batches, "DataLoader", loader)
+    run = training.tiny(tmp_path / "run", clips)
     with pytest.raises(ChildProcessError, match="a process that prepares clips was killed"):
-        train(training.tiny(tmp_path / "run", clips), "train")
+        train(replace(run, data=replace(run.data, workers=1)), "train")
 
 
 def test_clips_that_are_not_there_are_told_before_anything_is_done(tmp_path: Path) -> None:

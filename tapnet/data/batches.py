@@ -99,7 +99,8 @@ def batches(
     batches. `augmentation` changes clip i by random numbers that
     depend on the seed and on i alone. `workers` processes prepare clips (0 = this one) and each
     keeps `prefetch` batches ready; `pin` puts them where a GPU copies from quickly.
-    Raises ValueError and OSError as the source does, also from within a worker.
+    Raises ValueError and OSError as the source does, also from within a worker, and torch's
+    RuntimeError of a "DataLoader worker" when one was killed.
     """
     if size < 1 or size % (world * parts):
         raise ValueError(
@@ -119,10 +120,23 @@ def batches(
         worker_init_fn=_ignore_signals,
         pin_memory=pin,
     )
-    for batch in loader:
+    for batch in _handed_over(loader) if workers else loader:
         if isinstance(batch, Exception):
             raise batch
         yield batch
+
+
+def _handed_over(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What workers prepare. One killed while it hands a batch over is told as torch tells others.
+
+    Errors of a worker's own, whose text names the worker, pass as they are.
+    """
+    try:
+        yield from loader
+    except (ConnectionError, EOFError) as error:
+        if "DataLoader worker" in str(error):
+            raise
+        raise RuntimeError("DataLoader worker was killed while it handed a batch over") from error
 
 
 class _Augmented(Dataset[Any]):

@@ -46,10 +46,8 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
     clock = Clock(config.seconds(run.budget) if run.budget else math.inf)
     try:
         return _train(run, mode, tell, clock)
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # torch raises the first wherever the training is, even within a step; the others come
-        # where the process was killed while it handed a batch over
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+    except RuntimeError as error:  # torch raises it wherever the training is, even within a step
+        if "DataLoader worker" not in str(error):
             raise
         raise ChildProcessError(
             "a process that prepares clips was killed, perhaps for the memory it took; lower "
