@@ -277,6 +277,7 @@ def assert_same_gradients(model: Any, arrays: dict[str, np.ndarray]) -> None:
     for file in ("haiku_tapnet_params", "haiku_tapir"):
         shapes |= json.loads((NAMES / f"{file}.json").read_text())["shapes"]
     gradients = {name: p.grad for name, p in model.named_parameters()}
+    misses = []
     for name, norm, probe in zip(names, arrays["grad_norm"], arrays["grad_probe"], strict=True):
         weights = fill.draw(f"{name}#probe", shapes[name], 0)
         ours, value = next(iter(translated({name: weights}).items()))
@@ -284,8 +285,10 @@ def assert_same_gradients(model: Any, arrays: dict[str, np.ndarray]) -> None:
         zero = 2e-6  # the heat map's bias has no effect: its gradient is the reference's rounding
         assert gradient.norm().item() == pytest.approx(float(norm), rel=2e-3, abs=zero), name
         found = (gradient * value).sum().item()
-        # the reference's own rounding (single precision) is up to 0.7 % of the norm
+        # the reference is in single precision, which moves a few probes by up to 0.7 % of the norm
         assert found == pytest.approx(float(probe), rel=2e-3, abs=1e-2 * float(norm) + zero), name
+        misses.append(found != pytest.approx(float(probe), rel=2e-3, abs=2e-3 * float(norm) + zero))
+    assert np.mean(misses) < 0.2
 
 
 def translated(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
