@@ -68,7 +68,8 @@ class Decoder:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what it never read
+                pipe.close()
 
 
 class FrameServer:
