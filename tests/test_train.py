@@ -30,6 +30,8 @@ from tapnet.data import batches, tapvid
 from tapnet.models import MODELS, TapNetSettings
 from tapnet.train import LOSSES, Status, folder, judging, train
 from tapnet.train.folder import Folder
+from tapnet.train.processes import Processes
+from tapnet.train.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -427,6 +429,17 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path, clips: P
     run = training.tiny(tmp_path, clips, optim=Optim(batch=3, accumulate=2))
     with pytest.raises(ValueError, match="multiple of 1 processes x 2 parts, got 3 clips"):
         train(run, "train")
+
+
+@pytest.mark.parametrize("name", ["tapnet", "tapir", "taplite"])
+def test_every_model_can_have_its_images_channels_last(name: str) -> None:
+    """TAPIR has weights of five dimensions, to which that does not apply."""
+    run = config.read(f"{config.CONFIGS / name}_config.py:smoke")
+    run = replace(run, optim=replace(run.optim, channels_last=True))
+    model = Trainer(run, Processes(torch.device("cpu"))).model
+    kernels = [weight for weight in model.parameters() if weight.dim() == 4]
+    assert kernels
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in kernels)
 
 
 @pytest.mark.parametrize(

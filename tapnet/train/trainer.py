@@ -50,7 +50,9 @@ class Trainer:
         self._loss = LOSSES[run.loss]
         self.model = fresh(run).to(us.device).train()
         if run.optim.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for weight in self.model.parameters():
+                if weight.dim() == 4:  # those of images; a mixer's have five dimensions
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.average = Average(self.model, run.optim.ema)
         self.optimizer = adamw(self.model, run.optim)
         self.step = 0
