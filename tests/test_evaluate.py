@@ -157,8 +157,35 @@ def test_the_resolution_given_to_the_model_changes_no_score_of_a_right_model(
     assert resized.protocol.resolution == "64x32"
     assert resized.protocol.resize_filter == resize_filter
     evaluate(path, tracker, resolution="native")
-    evaluate(path, tracker, resolution=(16, 16))
-    assert [shape[2:4] for shape, _ in tracker.model.calls[1:]] == [(H, W), (16, 16)]
+    evaluate(path, tracker, resolution=(96, 48))
+    assert [shape[2:4] for shape, _ in tracker.model.calls[1:]] == [(H, W), (96, 48)]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "asked", "seen", "told"),
+    [
+        ((16, 16), (64, 32), (64, 32), "64x32"),
+        ((64, 64), 96, (96, 96), "about 96x96 pixels in the shape of the video"),
+        (64, 96, (64, 128), "about 96x96 pixels in the shape of the video"),
+        ("native", 96, (64, 128), "about 96x96 pixels in the shape of the video"),
+        ((128, 128), 96, (128, 128), None),
+        (112, 96, (80, 160), None),
+        ("model", 96, (64, 128), None),
+        ((64, 64), None, (64, 64), None),
+    ],
+)
+def test_a_tracker_that_asks_for_more_pixels_gets_the_frames_enlarged(
+    resolution: Any, asked: Any, seen: tuple[int, int], told: str | None, dataset: Any
+) -> None:
+    """Enlarged is what the protocol gives, so no tracker sees more than the others."""
+    path, tracker = dataset({"a": a_clip()}), Tracker(resolution=asked)
+    result = evaluate(path, tracker, resolution=resolution)
+    assert [shape[2:4] for shape, _ in tracker.model.calls] == [seen]
+    native = evaluate(path, Tracker(), resolution="native")
+    assert result.rows[0].scores == pytest.approx(native.rows[0].scores, nan_ok=True)
+    assert result.protocol.enlarged_to == told
+    assert ("enlarged to" in result.protocol.facts()["model"]) == (told is not None)
+    assert "enlarged" not in result.protocol.line()  # it is who was judged, not how
 
 
 def test_without_a_word_the_protocol_is_the_official_one(dataset: Callable[..., Path]) -> None:

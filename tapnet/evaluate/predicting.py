@@ -25,6 +25,7 @@ from tapnet.evaluate.protocol import (
 from tapnet.geometry import Resolution, Size, fitted, rescale
 from tapnet.metrics import QueryMode
 from tapnet.queries import Queries
+from tapnet.stream import prepare
 
 Progress = Callable[[str, int, str], None]  # the pass, videos done, name of the last
 
@@ -119,20 +120,20 @@ def independence(
 def _ask(
     frames: np.ndarray, size: Size, query_points: np.ndarray, tracker: Any, settings: Settings
 ) -> Predicted:
-    given = (frames.shape[1], frames.shape[2])
+    seen = settings.seen((frames.shape[1], frames.shape[2]), tracker)
     device = device_of(tracker)
-    pixels = torch.from_numpy(frames)[None].to(device)
-    asked = torch.from_numpy(rescale(query_points, size, given).astype(np.float32))[None].to(device)
+    asked = torch.from_numpy(rescale(query_points, size, seen).astype(np.float32))[None].to(device)
     step = settings.points_per_call or max(len(query_points), 1)
     chunks = asked.split(step, dim=1) if len(query_points) else ()
     with measured(device) as costs:
+        pixels = _enlarged(frames, seen, torch.device(device))[None]
         parts = [tracker.model(pixels, chunk) for chunk in chunks]
 
     def joined(field: str, *axes: int) -> np.ndarray:
         arrays = [getattr(part, field)[0].cpu().numpy() for part in parts]
         return np.concatenate([np.zeros((0, len(frames), *axes), np.float32), *arrays])
 
-    tracks = rescale(joined("tracks", 2).astype(np.float32), given, size)
+    tracks = rescale(joined("tracks", 2).astype(np.float32), seen, size)
     visible = joined("visible").astype(bool)
     confidence = joined("confidence").astype(np.float32)
     if settings.direction == "forward":
@@ -147,6 +148,16 @@ def _ask(
         np.array(size),
         costs[0],
     )
+
+
+def _enlarged(frames: np.ndarray, size: Size, device: torch.device) -> torch.Tensor:
+    """[T, height, width, 3] uint8 on the device."""
+    if frames.shape[1:3] == size:
+        return torch.from_numpy(frames).to(device)
+    large = torch.empty((len(frames), *size, 3), dtype=torch.uint8, device=device)
+    for frame, into in zip(frames, large, strict=True):
+        into.copy_(prepare(frame, size, device))
+    return large
 
 
 def _frames(clip: Clip, given: Resolution, resize_filter: ResizeFilter) -> tuple[np.ndarray, Size]:

@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
 import tapnet
 from tapnet.data import Dataset
 from tapnet.geometry import Resolution as Given
-from tapnet.geometry import Size
+from tapnet.geometry import Size, fitted
 from tapnet.metrics import QueryMode
 
 Resolution = Size | int | Literal["native", "model"]
@@ -71,6 +71,25 @@ class Settings:
             return self.resolution
         return tracker.resolution if self.resolution == "model" else None
 
+    def enlarged(self, tracker: Any) -> Given:
+        """What smaller frames are enlarged to before the model sees them; None = they are not.
+
+        A tracker may ask for more pixels than the protocol gives: it gets those frames enlarged.
+        """
+        given, wish = self.given(tracker), tracker.resolution
+        if wish is None or (given is not None and _area(given) >= _area(wish)):
+            return None
+        return cast(Given, wish)
+
+    def seen(self, size: Size, tracker: Any) -> Size:
+        """(height, width) at which the model sees frames that it is given in `size`."""
+        wish = self.enlarged(tracker)
+        return size if wish is None or _area(size) >= _area(wish) else fitted(size, wish)
+
+
+def _area(resolution: Size | int) -> int:
+    return resolution**2 if isinstance(resolution, int) else resolution[0] * resolution[1]
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -93,6 +112,7 @@ class Protocol:
     tapnet_version: str
     judged: str = IN_THE_IMAGE  # what is compared with the truth, and how
     predictions_sha256: str | None = None  # of files that were made elsewhere; None = made here
+    enlarged_to: str | None = None  # what the model saw smaller frames as; None = as they are
 
     def asked(self) -> QueryMode:
         """The query mode. ValueError if what was asked is known to the set alone."""
@@ -123,6 +143,8 @@ class Protocol:
         """The conditions, then who was judged, and on what it was computed."""
         made = f"weights sha256 {w[:16]}" if (w := self.weights_sha256) else "nothing trained"
         computed = f"{self.precision or 'no weights'}, {self.device}, torch {self.torch_version}, "
+        if self.enlarged_to is not None:
+            made += f", sees frames enlarged to {self.enlarged_to}"
         if (p := self.predictions_sha256) is not None:
             made, computed = f"predictions sha256 {p[:16]}", "elsewhere; judged by "
         return self.conditions() | {
@@ -178,7 +200,7 @@ def _differing(protocols: Sequence[Protocol], names: Sequence[str]) -> list[str]
 def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
     """The protocol of `tracker` asked about `dataset` in this way. Reads the whole dataset."""
     dtypes = [parameter.dtype for parameter in parameters(tracker.model)]
-    given = settings.given(tracker)
+    given, enlarged = settings.given(tracker), settings.enlarged(tracker)
     return Protocol(
         dataset=dataset.name,
         dataset_sha256=sha256_of(dataset),
@@ -195,6 +217,7 @@ def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
         device=device_of(tracker),
         torch_version=torch.__version__,
         tapnet_version=tapnet.__version__,
+        enlarged_to=None if enlarged is None else _described(enlarged),
     )
 
 
