@@ -1,11 +1,12 @@
 """Frames per second of trackers in a stream, decoding included, side by side in one process.
 
-    python benchmarks/speed.py [--models taplite klt tapir] [--points 64 256] [--frames 60]
+    python benchmarks/speed.py [--models taplite taplite@256 klt tapir] [--points 64 256]
 
-The clip that is shipped is decoded and shrunk to 256x256 (klt sees it so too), each model follows a
-grid through it, rounds of the models alternate, and the fastest round of each counts. `tapir` is a
-causal TAPIR with random weights; it runs a few frames only. The yardstick is what one matrix
-product of this machine gives. On a GPU add --device cuda.
+The clip that is shipped is decoded and shrunk to 256x256, each model follows a grid through it,
+rounds of the models alternate, and the fastest round of each counts. taplite sees these frames
+enlarged to the size it asks for, `taplite@256` as they are. `tapir` is a causal TAPIR with random
+weights; it runs a few frames only. The yardstick is what one matrix product of this machine gives.
+On a GPU add --device cuda.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -47,22 +49,22 @@ def load(name: str, device: str) -> Tracker:
     if name == "tapir":
         model = build("tapir", causal=True, pyramid_level=1).eval().requires_grad_(False)
         return Tracker(model.to(device), "causal tapir", SIZE, torch.device(device))
-    tracker = tapnet.load(name, device=device)
-    return Tracker(tracker.model, tracker.name, SIZE, tracker.device)
+    known, _, side = name.partition("@")
+    return tapnet.load(known, device, int(side) if side else None)
 
 
 def frames_per_second(tracker: Tracker, points: int, frames: int) -> float:
     """Of one pass over the clip, from the file to the last answer; the first frame aside."""
     clip = video.open(CLIP)
-    height, width = clip.size
+    height, width = SIZE
     side = int(np.ceil(points**0.5))
     y, x = np.meshgrid(
         np.linspace(8, height - 8, side), np.linspace(8, width - 8, side), indexing="ij"
     )
-    stream = tracker.stream(clip.size)
+    stream = tracker.stream(SIZE)
     begin, done = 0.0, 0
     for t, frame in enumerate(clip.frames(0, min(frames + 1, len(clip)))):
-        stream.step(frame)
+        stream.step(cv2.resize(frame, SIZE[::-1], interpolation=cv2.INTER_AREA))
         if t == 0:
             stream.add(np.stack([y.ravel(), x.ravel()], 1)[:points])
             begin = time.perf_counter()
@@ -72,7 +74,7 @@ def frames_per_second(tracker: Tracker, points: int, frames: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["taplite", "klt", "tapir"])
+    parser.add_argument("--models", nargs="+", default=["taplite", "taplite@256", "klt", "tapir"])
     parser.add_argument("--points", nargs="+", type=int, default=[64, 256])
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)

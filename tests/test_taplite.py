@@ -1,5 +1,6 @@
 """taplite: one result whatever the way it is run, points that do not disturb one another."""
 
+import itertools
 from dataclasses import asdict
 
 import numpy as np
@@ -243,12 +244,29 @@ def test_summed_taps_are_the_convolution(size, bias):
         torch.testing.assert_close(summed_taps(conv, x), conv(x)[:, 0], rtol=0, atol=1e-5)
 
 
+def test_the_likeness_to_a_patch_is_the_mean_over_its_places(model):
+    grids = model.grids(torch.rand(1, 48, 64, 3) * 2 - 1)
+    points = model.start(grids, torch.zeros(4, dtype=torch.long), torch.rand(4, 2) * 40 + 4)
+    _, likeness = model._heat(grids, points, points.xy)
+    height, width = grids.coarse.shape[1:3]
+    for row in range(4):
+        for y, x in ((0, 0), (2, 3), (height - 1, width - 1)):
+            total = 0.0
+            for i, j in itertools.product((-1, 0, 1), repeat=2):
+                if 0 <= y + i < height and 0 <= x + j < width:
+                    part = points.asked_coarse[row, 3 * (i + 1) + j + 1]
+                    total += float(part @ grids.coarse[0, y + i, x + j]) / 9
+            assert float(likeness[row, 1, y, x]) == pytest.approx(total, abs=1e-5)
+            middle = points.asked_coarse[row, 4] @ grids.coarse[0, y, x]
+            torch.testing.assert_close(likeness[row, 0, y, x], middle)
+
+
 def test_training_and_tracking_search_alike(model):
-    asked, lately, near = torch.rand(3, 5, 6, 7)
+    likeness, near = torch.rand(5, 3, 6, 7), torch.rand(5, 6, 7)
     hidden = torch.rand(5, model.settings.hidden)
-    trained = model.search(asked, lately, near, hidden)
+    trained = model.search(likeness, near, hidden)
     with torch.no_grad():
-        tracked = model.search(asked, lately, near, hidden)
+        tracked = model.search(likeness, near, hidden)
     torch.testing.assert_close(tracked, trained.detach(), rtol=0, atol=1e-5)
 
 

@@ -26,7 +26,6 @@ from tapnet.annotation.smoothing import Said, fit
 from tapnet.geometry import rescale
 from tapnet.video import Video
 
-SIDE = 384  # trackers that like as many pixels as a smaller square has see as many as this one
 BEND = 0.5 / 256  # of the frame's side: how much a step usually differs from the one before
 # Of the frame's side: an uncertainty at which half of the positions are right to 1/32 of the side,
 # and how fast the others come; as measured on clips of the synthetic validation set.
@@ -274,7 +273,4 @@ def tracker(model: str) -> trackers.Tracker:
     """
     if model not in trackers.choices():
         raise ValueError(f"model: expected {', '.join(trackers.choices())}, got {model!r}")
-    loaded = trackers.load(model)
-    if isinstance(loaded.resolution, int):
-        loaded = replace(loaded, resolution=max(loaded.resolution, SIDE))
-    return loaded
+    return trackers.load(model)

@@ -40,10 +40,10 @@ class TapliteSettings:
     coarse: int = 96  # channels at stride 8
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
-    visible_above: float = 0.35  # confidence from which a point is said to be visible
-    resolution: Resolution = 256  # videos are best resized to it: see `geometry.fitted`
+    visible_above: float = 0.3  # confidence from which a point is said to be visible
+    resolution: Resolution = 384  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
-    frames_kept: int = 128  # of which grids are kept for the way back; no effect on results
+    frames_kept: int = 64  # of which grids are kept for the way back; no effect on results
     points_per_chunk: int = 256  # followed at a time; no effect on results
 
 
@@ -118,28 +118,31 @@ class TapliteState:
 class Search(nn.Module):
     """Where in a whole frame each point may be: a heat map and its soft-argmax."""
 
-    CHANNELS = 4  # alike the query, alike the lately seen, near the expected place at two scales
+    ALIKE = 3  # kinds of likeness: to the point and to the patch asked for, to the lately seen
+    CHANNELS = ALIKE + 2  # and near the expected place at two scales
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(self.CHANNELS, 16, 3, padding=1)
         self.out = nn.Conv2d(16, 1, 3, padding=1)
-        self.weights = nn.Linear(hidden, 3)
+        self.weights = nn.Linear(hidden, self.ALIKE + 1)
         nn.init.zeros_(self.weights.weight)
         with torch.no_grad():
-            self.weights.bias.copy_(torch.tensor([2.0, 2.0, 0.0]))
+            self.weights.bias.copy_(torch.tensor([2.0, 2.0, 2.0, 0.0]))
         nn.init.normal_(self.out.weight, std=1e-3)
 
-    def forward(self, asked: Tensor, lately: Tensor, near: Tensor, hidden: Tensor) -> Tensor:
-        """Heat [M, h, w] from likeness to the query and to the lately seen patch [M, h, w], and
-        the squared distance `near` [M, h, w] in cells from the expected place."""
+    def forward(self, likeness: Tensor, near: Tensor, hidden: Tensor) -> Tensor:
+        """Heat [M, h, w] from the kinds of likeness [M, 3, h, w], and the squared distance `near`
+        [M, h, w] in cells from the expected place."""
         close = -torch.log1p(near / 2)
-        channels = torch.stack([asked * 4, lately * 4, close / 2, 16 / (16 + near)], dim=-1)
+        channels = [*(4 * likeness).unbind(1), close / 2, 16 / (16 + near)]
         weights = F.softplus(self.weights(hidden))[:, :, None, None]
-        mixed = F.relu(self.mix(channels.permute(0, 3, 1, 2)), inplace=True)  # channels last
+        mixed = torch.stack(channels, dim=-1).permute(0, 3, 1, 2)  # channels last
+        mixed = F.relu(self.mix(mixed), inplace=True)
         plain = torch.is_grad_enabled() or not mixed.is_cpu or torch.compiler.is_compiling()
         heat = self.out(mixed)[:, 0] if plain else summed_taps(self.out, mixed)
-        return heat + 4 * (weights[:, 0] * asked + weights[:, 1] * lately) + weights[:, 2] * close
+        alike = (weights[:, :-1] * likeness).sum(1)
+        return heat + 4 * alike + weights[:, -1] * close
 
 
 def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ class Correct(nn.Module):
         super().__init__()
         scores = (2 * RADIUS + 1) ** 2 * PATCH * 3
         self.look = nn.Linear(scores, 256)
-        self.more = nn.Linear(12, 256)
+        self.more = nn.Linear(14, 256)
         self.join = nn.Linear(256, 192)
         self.cell = nn.GRUCell(192, hidden)
         self.say = nn.Linear(hidden, 128)
@@ -273,25 +276,32 @@ class Taplite(nn.Module):
         return Points.joined([self.advance(grids, part)[0] for part in parts])
 
     def _heat(self, grids: Grids, points: Points, expected: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat [M, h, w] and the likeness [M, 2, h, w] to the query and the lately seen."""
+        """Heat [M, h, w] and the kinds of likeness [M, 3, h, w] behind it."""
         videos, height, width, _ = grids.coarse.shape
-        features = torch.stack([points.asked_coarse[:, PATCH // 2], points.lately_coarse], dim=1)
-        cells = grids.coarse.flatten(1, 2)
-        likeness = torch.bmm(features.view(videos, -1, cells.shape[2]), cells.transpose(1, 2))
-        likeness = likeness.view(-1, 2, height, width)
+        cells = grids.coarse.flatten(1, 2).transpose(1, 2)
+        asked, lately = (
+            torch.bmm(x.unflatten(0, (videos, -1)), cells).view(-1, height, width)
+            for x in (points.asked_coarse[:, PATCH // 2], points.lately_coarse)
+        )
+        kernels = points.asked_coarse.unflatten(1, (3, 3)).permute(0, 3, 1, 2) / PATCH
+        images = grids.coarse.permute(0, 3, 1, 2).split(1)
+        pairs = zip(images, kernels.chunk(videos), strict=True)
+        patch = torch.cat([F.conv2d(image, kernel, padding=1)[0] for image, kernel in pairs])
+        likeness = torch.stack([asked, patch, lately], dim=1)
         x = torch.arange(width, device=cells.device, dtype=cells.dtype) + 0.5
         y = torch.arange(height, device=cells.device, dtype=cells.dtype) + 0.5
         place = expected / COARSE
         near = (x - place[:, :1]).square()[:, None, :] + (y - place[:, 1:]).square()[:, :, None]
-        return self.search(likeness[:, 0], likeness[:, 1], near, points.hidden), likeness
+        return self.search(likeness, near, points.hidden), likeness
 
     def _facts(self, points: Points, heat: Tensor, likeness: Tensor) -> Tensor:
-        """[M, 8]: how clear the search was, and what was believed a frame ago."""
+        """[M, 10]: how clear the search was, and what was believed a frame ago."""
         flat = heat.flatten(1)
         best, where = flat.max(dim=1)
         peak = (best - flat.logsumexp(1)).clamp_min(-8) / 4
-        at = likeness.flatten(2).gather(2, where[:, None, None].expand(-1, 2, 1))[:, :, 0]
-        most = likeness.flatten(2).amax(2)
+        alike = likeness.flatten(2)
+        at = alike.gather(2, where[:, None, None].expand(-1, Search.ALIKE, 1))[:, :, 0]
+        most = alike.amax(2)
         logits = torch.stack([points.occlusion, points.expected_dist], 1).detach() / 4
         speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
         return torch.cat([peak[:, None], at, most, logits, speed], dim=1)
