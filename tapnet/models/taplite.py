@@ -44,7 +44,7 @@ class TapliteSettings:
     resolution: Resolution = 384  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
     frames_kept: int = 64  # of which grids are kept for the way back; no effect on results
-    points_per_chunk: int = 256  # followed at a time; no effect on results
+    points_per_chunk: int = 256  # followed at a time in 256 x 256 pixels, fewer in more; likewise
 
 
 @dataclass(frozen=True)
@@ -271,8 +271,10 @@ class Taplite(nn.Module):
         return self._after(grids, frame, points, guess, hidden), guesses, heat
 
     def _follow(self, grids: Grids, points: Points) -> Points:
-        """`advance` in one frame, some points at a time, which bounds memory."""
-        parts = points.split(self.settings.points_per_chunk)
+        """`advance` in one frame, some points at a time, which bounds memory and suits caches."""
+        height, width = grids.coarse.shape[1:3]
+        count = self.settings.points_per_chunk * (256 // COARSE) ** 2 // (height * width)
+        parts = points.split(max(count, 1))
         return Points.joined([self.advance(grids, part)[0] for part in parts])
 
     def _heat(self, grids: Grids, points: Points, expected: Tensor) -> tuple[Tensor, Tensor]:
