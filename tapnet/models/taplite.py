@@ -447,7 +447,7 @@ class Taplite(nn.Module):
         video [B, T, H, W, 3], query_points [B, N, 3], target_points [B, N, T, 2], occluded
         [B, N, T]. `search`: cross-entropy of the heat map with the cells around the truth;
         `position`: distance of every correction, a fifth as much where a point is hidden but in
-        the frame; `occlusion`; `uncertainty`: whether the last correction is off by more than 8
+        the frame; `occlusion`; `uncertainty`: whether the last correction is off by more than 12
         pixels, for visible points.
         """
         batch, frames, height, width = video.shape[:4]
