@@ -111,6 +111,19 @@ def test_grids_dropped_for_memory_are_made_again_alike(model, clip):
     torch.testing.assert_close(found.tracks, expected.tracks)
 
 
+def test_points_followed_in_parts_are_followed_alike(model, clip, monkeypatch):
+    few = build("taplite", **{**asdict(model.settings), "points_per_chunk": 1})
+    few.load_state_dict(model.state_dict())
+    asked = queries([0] * 12 + [2] * 12)[None]
+    expected = model(clip[None], asked)
+    sizes = []
+    whole = few.advance
+    monkeypatch.setattr(few, "advance", lambda g, p: sizes.append(len(p.xy)) or whole(g, p))
+    found = few.eval()(clip[None], asked)
+    assert max(sizes) == 32**2 // (SIZE[0] // 8 * SIZE[1] // 8)  # fewer than all
+    torch.testing.assert_close(found.tracks, expected.tracks, atol=1e-3, rtol=0)
+
+
 def test_videos_of_a_batch_are_tracked_each_on_its_own(model, clip):
     videos = torch.stack([clip, clip.flip(2)])
     asked = torch.stack([queries([0, 1]), queries([2, 0])])

@@ -447,8 +447,8 @@ class Taplite(nn.Module):
         video [B, T, H, W, 3], query_points [B, N, 3], target_points [B, N, T, 2], occluded
         [B, N, T]. `search`: cross-entropy of the heat map with the cells around the truth;
         `position`: distance of every correction, a fifth as much where a point is hidden but in
-        the frame; `occlusion`; `uncertainty`: whether the last correction is off by more than 12
-        pixels, for visible points.
+        the frame; `occlusion`; `uncertainty`: whether each correction is farther off than
+        `taplite_losses.FAR`, for visible points.
         """
         batch, frames, height, width = video.shape[:4]
         grids = self.grids(video.flatten(0, 1))
