@@ -23,6 +23,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 import tapnet
+from tapnet.cores import leave_busy_cores
 from tapnet.data_cli import DATA
 from tapnet.evaluate_cli import evaluate, evaluate_3d, report
 from tapnet.experiment import run as run_experiment
@@ -84,13 +85,14 @@ def track(
 
     clip, tracker = open_video(video), _load(model, device, resolution)
     prepare_folder(out)
+    threads = leave_busy_cores()
     began = time.monotonic()
     with _progress(tracker) as progress:
         tracks = tracker.track(clip, points, start, stop, progress)
     seconds = time.monotonic() - began
     if not len(tracks.xy):
         raise ValueError(f"points: expected one or more, got none in {points}; try grid:16")
-    _print_tracked(tracks, tracker.name, seconds)
+    _print_tracked(tracks, tracker.name, seconds, threads)
     name = video.resolve().name if video.is_dir() else video.stem
     _write(tracks, clip, [out / f"{name}-tracks.{suffix}" for suffix in save])
 
@@ -190,11 +192,11 @@ def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     """
     video = Path(tapnet.__file__).parent / "demo_clip" / "bigbuckbunny.mp4"
     prepare_folder(out)
-    tracker = _load(None, "auto", None)
+    tracker, threads = _load(None, "auto", None), leave_busy_cores()
     began = time.monotonic()
     with _progress(tracker) as progress:
         tracks = tracker.track(video, "grid:16", progress=progress)
-    _print_tracked(tracks, tracker.name, time.monotonic() - began)
+    _print_tracked(tracks, tracker.name, time.monotonic() - began, threads)
     _write(tracks, video, [out / "demo.npz", out / "demo.mp4"])
 
 
@@ -343,13 +345,14 @@ def _summary(kind: type) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
-def _print_tracked(tracks: Tracks, name: str, seconds: float) -> None:
+def _print_tracked(tracks: Tracks, name: str, seconds: float, threads: int | None) -> None:
     from tapnet.video import width_by_height
 
     count, frames = tracks.visible.shape
+    why = f"; threads: {threads}, as other programs are busy" if threads else ""
     print(
         f"{name}: {count} points through {frames} frames of {width_by_height(tracks.size)} "
-        f"in {seconds:.1f} s ({frames / seconds:.1f} frames/s)"
+        f"in {seconds:.1f} s ({frames / seconds:.1f} frames/s{why})"
     )
 
 

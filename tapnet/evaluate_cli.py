@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from tapnet.cores import leave_busy_cores
 from tapnet.progress import PLAIN_SECONDS, QUIET_SECONDS, Progress
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def evaluate(
     folders = [_folder(out, load(name, device).name) for name in names]  # all names are right
     if len(set(folders)) < len(folders) and out is not None:
         raise ValueError(f"model: expected trackers of different names, got {model}")
+    leave_busy_cores()  # the table tells the number of threads
     results = []
     for name, folder in zip(names, folders, strict=True):
         result = evaluation.evaluate(

@@ -31,6 +31,7 @@ LAYERS = [
     {
         "__main__",
         "cli",
+        "cores",
         "data_cli",
         "evaluate_cli",
         "experiment",
