@@ -24,11 +24,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import tapnet
-from tapnet import checkpoint, cli, config
+from tapnet import checkpoint, cli, config, models
 from tapnet.config import Checkpoints, Evaluation, Optim
 from tapnet.data import batches, tapvid
-from tapnet.models import MODELS, TapNetSettings
-from tapnet.train import LOSSES, Status, folder, judging, train
+from tapnet.models import MODELS, TapNet, TapNetSettings
+from tapnet.train import LOSSES, Status, folder, judging, objectives, train
 from tapnet.train.folder import Folder
 from tapnet.train.processes import Processes
 from tapnet.train.trainer import Trainer
@@ -300,6 +300,45 @@ def test_torchrun_starts_processes_that_train_as_one(tmp_path: Path, clips: Path
         command = [*start, str(experiment), "--config", config, "--mode", "train"]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     assert_same_training(tmp_path / "one", tmp_path / "two")
+
+
+# --------------------------------------------------------------------- learning from a teacher
+
+
+def test_features_are_taught_each_cell_of_each_frame() -> None:
+    torch.manual_seed(0)
+    model = models.build("tapnet").train()
+    assert isinstance(model, TapNet)
+    batch = batches.stack([training.moving(0, 3, 40, 8)])  # sides that the teacher pads to 48
+    terms = LOSSES["taught"](model, batch)
+    plain = LOSSES["tapir"](model, batch)
+    assert terms.keys() == {"position", "occlusion", "features"}
+    assert terms["position"].item() == pytest.approx(plain["position"].item(), rel=1e-4)
+    assert terms["features"] > 0
+    terms["features"].backward()
+    assert model.backbone.stem.weight.grad is not None
+    assert model.backbone.stem.weight.grad.abs().sum() > 0
+    assert model.head.hidden.weight.grad is None  # only the tracks teach the head
+
+
+def test_a_student_that_finds_alike_what_the_teacher_does_has_nothing_to_learn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = models.build("tapnet").eval()
+    assert isinstance(model, TapNet)
+    batch = batches.stack([training.moving(0, 3, 64, 8)])
+    teacher = objectives._teacher(torch.device("cpu"))
+    wanted = teacher.grids(batch.video[0]).coarse[None]
+    turned = torch.linalg.qr(torch.randn(96, 96))[0]  # another basis, the same likeness
+    found = model.with_features(batch.video, batch.query_points)[0], wanted @ turned, wanted
+    monkeypatch.setattr(model, "with_features", lambda *_: found)
+    assert LOSSES["taught"](model, batch)["features"].item() == pytest.approx(0, abs=1e-4)
+
+
+def test_only_a_tapnet_is_taught() -> None:
+    model, batch = models.build("taplite"), batches.stack([training.moving(0, 3, 32, 4)])
+    with pytest.raises(ValueError, match="loss taught: expected a TAP-Net, got Taplite"):
+        LOSSES["taught"](model, batch)
 
 
 # --------------------------------------------------------------------------- what goes wrong

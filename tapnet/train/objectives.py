@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tapnet import checkpoint
 from tapnet.data.batches import Batch
-from tapnet.losses import first_release_loss, training_loss
-from tapnet.models import TapNet
+from tapnet.losses import first_release_loss, losses, training_loss
+from tapnet.models import Taplite, TapNet
 
 Terms = dict[str, Tensor]  # weights applied; their sum is minimised
 
@@ -37,6 +41,42 @@ def first_release(model: nn.Module, batch: Batch) -> Terms:
     }
 
 
+SHARPNESS = 25.0  # of the likeness of cells, when features are taught
+
+
+def taught(model: nn.Module, batch: Batch) -> Terms:
+    """`tapir`, and a TAP-Net's features learn which cells the shipped taplite finds alike.
+
+    Each cell of a frame compares itself with all cells of the next; the student's softmax over
+    them should be the teacher's. So each cell of each frame says something, not the tracks alone.
+    """
+    if not isinstance(model, TapNet):
+        raise ValueError(f"loss taught: expected a TAP-Net, got {type(model).__name__}")
+    prediction, grid, _ = model.with_features(batch.video, batch.query_points)
+    found = losses(prediction, batch.target_points, batch.occluded, batch.size)
+    with torch.no_grad():
+        wanted = _teacher(grid.device).grids(batch.video.flatten(0, 1)).coarse
+    wanted = wanted[:, : grid.shape[2], : grid.shape[3]].unflatten(0, grid.shape[:2])
+    distance = F.kl_div(_alike(grid), _alike(wanted), reduction="none", log_target=True)
+    return {**_without(vars(found), "uncertainty"), "features": distance.sum(-1).mean()}
+
+
+def _alike(grid: Tensor) -> Tensor:
+    """[B, T, cells, cells] log-softmax of how alike cells of a frame and of the next are.
+
+    The frame after the last one is the first. grid [B, T, h, w, C], unit vectors.
+    """
+    cells = grid.flatten(2, 3)
+    return (SHARPNESS * cells @ cells.roll(-1, 1).mT).log_softmax(-1)
+
+
+@lru_cache
+def _teacher(device: torch.device) -> Taplite:
+    model = checkpoint.load(checkpoint.shipped()["taplite"]).to(device).eval()
+    assert isinstance(model, Taplite)
+    return model
+
+
 def own(model: nn.Module, batch: Batch) -> Terms:
     """What the model itself says, by its method `training_losses`."""
     if not hasattr(model, "training_losses"):
@@ -55,5 +95,6 @@ def _without(terms: Terms, name: str) -> Terms:
 LOSSES: dict[str, Callable[[nn.Module, Batch], Terms]] = {
     "tapir": tapir,
     "first_release": first_release,
+    "taught": taught,
     "own": own,
 }
