@@ -30,7 +30,11 @@ def draw(out: Path, runs: Sequence[Path]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    judged = [run for run in runs if Lines(run / "scores.jsonl").read()]  # may be none
+    panels = 2 if judged else 1
+    figure, [[left, *right]] = pyplot.subplots(
+        1, panels, figsize=(5 * panels, 4), layout="constrained", squeeze=False
+    )
     for number, run in enumerate(runs):
         log = [line for line in Lines(run / "log.jsonl").read() if "loss" in line]
         if not log:
@@ -39,7 +43,7 @@ def draw(out: Path, runs: Sequence[Path]) -> None:
         left.plot(steps, smoothed([line["loss"] for line in log]), color=color, label=run.name)
         scores = Lines(run / "scores.jsonl").read()
         for order, dataset in enumerate(scores[-1]["scores"] if scores else ()):
-            right.plot(
+            right[0].plot(
                 [line["step"] for line in scores],
                 [100 * line["scores"][dataset]["average_jaccard"] for line in scores],
                 color=color,
@@ -47,13 +51,11 @@ def draw(out: Path, runs: Sequence[Path]) -> None:
                 marker=".",
                 label=f"{run.name}, {dataset}",
             )
-    for axes, name in ((left, "loss"), (right, "average Jaccard x 100")):
+    for axes, name in zip((left, *right), ("loss", "average Jaccard x 100"), strict=False):
         axes.set(xlabel="steps", ylabel=name)
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend()
+        axes.legend()
     left.set_yscale("log")
-    right.set_visible(bool(right.lines))  # runs may be judged never
     figure.savefig(out, dpi=120)
 
 
