@@ -42,7 +42,7 @@ def clip():
 
 def test_it_follows_points_that_classical_trackers_lose(clip):
     found = {}
-    for name in ("taplite", "klt"):
+    for name in ("taplite", "tapnet", "klt", "still"):
         model = tapnet.load(name).model
         said = model(torch.from_numpy(clip.video)[None], torch.from_numpy(clip.query_points)[None])
         scores = metrics.tapvid(
@@ -55,6 +55,7 @@ def test_it_follows_points_that_classical_trackers_lose(clip):
         )
         found[name] = float(scores["average_jaccard"])
     assert found["taplite"] > found["klt"]
+    assert found["tapnet"] > 1.5 * found["still"]
     assert found["taplite"] > 0.4
 
 

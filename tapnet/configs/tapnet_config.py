@@ -1,6 +1,7 @@
 """TAP-Net as it is published: Doersch et al., "TAP-Vid", NeurIPS 2022, in its later form.
 
     python tapnet/experiment.py --config tapnet/configs/tapnet_config.py
+    python tapnet/experiment.py --config tapnet/configs/tapnet_config.py:triples   # for a CPU
     python tapnet/experiment.py --config tapnet/configs/tapnet_config.py:smoke     # two minutes
 
 SPEC sections 4 and 10: 100,000 steps of 8 clips (the reference has 8 on each of its devices), 24
@@ -8,7 +9,8 @@ frames of 256x256, 256 tracks a clip, AdamW at 2e-3. The paper trains on MOVi-E:
 with `--data.kubric DIR`. Without it our own scenes are rendered while training; rendered once by
 `tapnet scenes render` they are read with `--data.shards DIR`.
 
-Duration: not measured. Score: not measured.
+Duration: not measured. Score: not measured; `triples`, whose weights ship, took two hours of one
+CPU core and has AJ 26.5 and delta_avg 44.4 on scenes-24, delta_avg 29.0 on ten real clips.
 """
 
 from dataclasses import replace
@@ -53,7 +55,7 @@ def triples() -> Run:
     The clips are those of `taplite_config.py`.
     """
     run = get_config()
-    names = ("default", "wild", "long", "long-wild")
+    names = ("more", "more-wild", "more-long", "more-long-wild")
     return replace(
         run,
         out=Path("runs/tapnet-triples"),
