@@ -169,9 +169,10 @@ class Tracker:
     def stream(self, size: tuple[int, int]) -> Stream:
         """Track in video that comes frame by frame, each of `size` (height, width)."""
         if not self.model.online:
+            able = [name for name in choices() if _build(name)[0].online]
             raise ValueError(
                 f"model {self.name!r} needs the whole clip and cannot follow a stream; "
-                f"take one that can: {', '.join(choices())}"
+                f"take one that can: {', '.join(able)}"
             )
         return Stream(cast(OnlineModel, self.model), size, self.resolution, self.device)
 

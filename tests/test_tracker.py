@@ -265,8 +265,11 @@ def test_dropping_an_unknown_point_is_refused() -> None:
 
 
 def test_a_model_of_whole_clips_does_not_stream() -> None:
-    with pytest.raises(ValueError, match=r"needs the whole clip.*klt"):
+    with pytest.raises(ValueError, match="needs the whole clip") as caught:
         Tracker(Recorder(), "recorder").stream((HEIGHT, WIDTH))
+    able = str(caught.value).split("take one that can: ")[1].split(", ")
+    assert {"taplite", "klt", "flow"} <= set(able)
+    assert not {"tapnet", "sfm", "cycle"} & set(able)
 
 
 # ------------------------------------------------------------------------------------- load
