@@ -484,7 +484,10 @@ def test_every_model_can_have_its_images_channels_last(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "tapirr"}, "loss: expected one of tapir, first_release, taught, own, got 'ta"),
+        (
+            {"loss": "tapirr"},
+            "loss: expected one of tapir, first_release, taught, own, got 'tapirr'",
+        ),
         ({"loss": "own"}, "method training_losses, Toy has none; take one of tapir, first_rel"),
         ({"model": 3}, "model: expected one of TapNetSettings, .* got int"),
         ({"device": "gpu"}, "device: expected auto, cpu, cuda, cuda:N or mps, got 'gpu'"),
