@@ -63,6 +63,26 @@ def test_no_more_threads_than_there_were(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert torch.get_num_threads() == 2
 
 
+def test_a_core_that_is_left_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    idle = [10.0, 10.0, 10.0, 0.0, 0.0, 2.0]
+    watched(monkeypatch, tmp_path / "stat", idle)
+    watch = cores.Watch()
+    assert watch.leave_busy_cores() is None  # nothing is known yet
+    cores.time.sleep(1)
+    watch.look()
+    assert watch.leave_busy_cores() == 3
+    watch.look()  # no time went by: what is known stays
+    assert watch.leave_busy_cores() == 3
+    watched(monkeypatch, tmp_path / "stat", [10.0] * 6)
+    watch.begin()
+    cores.time.sleep(1)
+    watch.look()
+    assert watch.leave_busy_cores() is None
+    assert torch.get_num_threads() == 4
+
+
 def test_who_says_how_many_threads_gets_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

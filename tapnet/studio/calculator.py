@@ -18,11 +18,13 @@ from typing import Any
 
 from tapnet.annotation.content import Content, Path
 from tapnet.annotation.kept import Kept
+from tapnet.cores import Watch
 from tapnet.faults import is_told_to_users
 
 NICE = 10  # how much it gives way
 LISTEN_SECONDS = 0.1  # at most between two looks whether the work is wanted
 STOP_SECONDS = 5.0  # to end what nobody wants any more; then the process is killed
+WATCH_SECONDS = 1.0  # between two looks at what the cores do, while there is no work
 
 Progress = Callable[[int, int], None]  # units done, units in all; what it raises ends the work
 OnPartial = Callable[[Callable[[], dict[int, Path]]], None]
@@ -156,16 +158,21 @@ def _serve(pipe: Connection, kept_in: File) -> None:
         os.nice(NICE)
     from tapnet.annotation import assist  # takes its time
 
-    kept = Kept(kept_in)
+    kept, cores = Kept(kept_in), Watch()
     with contextlib.suppress(EOFError, OSError):  # of the pipe
         while True:
+            cores.begin()
+            while not pipe.poll(WATCH_SECONDS):
+                cores.look()
             asked = pipe.recv()
+            cores.look()
             if asked == "warm":
                 assist.tracker("taplite")
             elif asked == "stop":  # what was done was done already
                 pipe.send(("stopped", None))
             else:
                 video, contents = asked
+                cores.leave_busy_cores()
                 pipe.send(_answer(pipe, video, contents, kept))
 
 
