@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import runpy
 import signal
 import socket
 import subprocess
@@ -305,20 +306,33 @@ def test_torchrun_starts_processes_that_train_as_one(tmp_path: Path, clips: Path
 # --------------------------------------------------------------------- learning from a teacher
 
 
-def test_features_are_taught_each_cell_of_each_frame() -> None:
+STUDENTS = {
+    "tapnet": ({}, "backbone.stem.weight", {"position", "occlusion"}),
+    "tapir": (
+        {"initial_resolution": (40, 40), "mixer_hidden_dim": 16, "num_mixer_blocks": 1},
+        "encoder.backbone.stem.weight",
+        {"position", "occlusion", "uncertainty"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_features_are_taught_each_cell_of_each_frame(name: str) -> None:
     torch.manual_seed(0)
-    model = models.build("tapnet").train()
-    assert isinstance(model, TapNet)
+    settings, stem, wanted = STUDENTS[name]
+    model = models.build(name, **settings).train()
     batch = batches.stack([training.moving(0, 3, 40, 8)])  # sides that the teacher pads to 48
     terms = LOSSES["taught"](model, batch)
     plain = LOSSES["tapir"](model, batch)
-    assert terms.keys() == {"position", "occlusion", "features"}
+    assert plain.keys() == wanted
+    assert terms.keys() == {*wanted, "features"}
     assert terms["position"].item() == pytest.approx(plain["position"].item(), rel=1e-4)
     assert terms["features"] > 0
     terms["features"].backward()
-    assert model.backbone.stem.weight.grad is not None
-    assert model.backbone.stem.weight.grad.abs().sum() > 0
-    assert model.head.hidden.weight.grad is None  # only the tracks teach the head
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    assert gradients[stem] is not None
+    assert gradients[stem].abs().sum() > 0
+    assert gradients["head.hidden.weight"] is None  # only the tracks teach the head
 
 
 def test_a_student_that_finds_alike_what_the_teacher_does_has_nothing_to_learn(
@@ -335,10 +349,30 @@ def test_a_student_that_finds_alike_what_the_teacher_does_has_nothing_to_learn(
     assert LOSSES["taught"](model, batch)["features"].item() == pytest.approx(0, abs=1e-4)
 
 
-def test_only_a_tapnet_is_taught() -> None:
+def test_only_a_tapnet_or_tapir_is_taught() -> None:
     model, batch = models.build("taplite"), batches.stack([training.moving(0, 3, 32, 4)])
-    with pytest.raises(ValueError, match="loss taught: expected a TAP-Net, got Taplite"):
+    with pytest.raises(ValueError, match="loss taught: expected a TAP-Net or TAPIR, got Taplite"):
         LOSSES["taught"](model, batch)
+
+
+def test_a_small_tapir_starts_with_the_layers_of_a_tapnet(tmp_path: Path) -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[1] / "tools" / "start_tapir.py"))
+    torch.manual_seed(0)
+    teacher, model = models.build("tapnet"), models.build("tapir", num_mixer_blocks=1)
+    norm = teacher.backbone.blocks[3].norm1
+    torch.nn.init.uniform_(norm.weight, 0.5, 2)
+    copied = tool["from_tapnet"](teacher.state_dict(), model)
+    assert copied == sum(weight.numel() for weight in teacher.parameters())
+    backbone = model.encoder.backbone
+    torch.testing.assert_close(backbone.groups[1][1].norm1.weight, norm.weight)
+    torch.testing.assert_close(
+        backbone.groups[2][0].shortcut.weight, teacher.backbone.blocks[4].shortcut.weight
+    )
+    said = model.head.occlusion_out.weight, teacher.head.occlusion_out.weight
+    torch.testing.assert_close(said[0][:1], said[1])
+    features = torch.randn(1, 256, 4, 4).relu()
+    passed = backbone.groups[3][1](features)  # the last block changes nothing yet
+    torch.testing.assert_close(passed, features)
 
 
 # --------------------------------------------------------------------------- what goes wrong

@@ -2,6 +2,9 @@
 
     python tapnet/experiment.py --config tapnet/configs/tapir_config.py
     python tapnet/experiment.py --config tapnet/configs/tapir_config.py:small   # 6 M parameters
+    python tools/start_tapir.py runs/tapir-start.safetensors                    # for the next
+    python tapnet/experiment.py --config tapnet/configs/tapir_config.py:matching
+    python tapnet/experiment.py --config tapnet/configs/tapir_config.py:refining
     python tapnet/experiment.py --config tapnet/configs/tapir_config.py:smoke   # two minutes
 
 SPEC 2 and 10: 31 M parameters, 100,000 steps of 8 clips (the reference has 8 on each of its
@@ -16,8 +19,9 @@ Duration: not measured. Score: not measured.
 from dataclasses import replace
 from pathlib import Path
 
-from tapnet.config import Optim, Run
+from tapnet.config import Evaluation, Optim, Run
 from tapnet.configs import tapnet_config
+from tapnet.data.augment import Augment
 from tapnet.models import TapirSettings
 
 
@@ -36,6 +40,54 @@ def small() -> Run:
         get_config(),
         out=Path("runs/tapir-small"),
         model=TapirSettings(mixer_hidden_dim=128, num_mixer_blocks=4),
+    )
+
+
+def matching() -> Run:
+    """For a CPU: the encoder and the first guess of that size, without refinement.
+
+    From the shipped TAP-Net's layers, of which the first stay as they are; `taplite` is the
+    teacher of its features. The clips are those of `taplite_config.py`.
+    """
+    run = small()
+    return replace(
+        run,
+        out=Path("runs/tapir-matching"),
+        model=replace(run.model, initial_resolution=(128, 128), num_pips_iter=0),
+        loss="taught",
+        data=tapnet_config.triples().data,
+        augment=Augment(size=(128, 128), frames=3, points=96, max_stride=7, zoom=(0.9, 1.9)),
+        optim=Optim(
+            lr=8e-4,
+            warmup=40,
+            hold=0.5,
+            weight_decay=1e-2,
+            lr_scale={"encoder.backbone.stem": 0.0, "encoder.backbone.groups.0": 0.0},
+            clip_norm=1.0,
+            batch=8,
+            accumulate=2,
+            ema=0.99,
+        ),
+        evaluation=Evaluation(every=0),
+        steps=200,
+        init=Path("runs/tapir-start.safetensors"),
+    )
+
+
+def refining() -> Run:
+    """For a CPU: the refinement of those guesses, all before it as it is."""
+    parent = matching()
+    return replace(
+        parent,
+        out=Path("runs/tapir-refining"),
+        model=replace(parent.model, num_pips_iter=4),
+        loss="tapir",
+        augment=Augment(size=(128, 128), frames=12, points=64, max_stride=3, zoom=(0.9, 1.9)),
+        optim=replace(
+            parent.optim, lr=1e-3, lr_scale={"encoder": 0.0, "head": 0.0}, batch=4, accumulate=1
+        ),
+        steps=400,
+        init=Path("runs/tapir-matching/model.safetensors"),
     )
 
 

@@ -119,18 +119,30 @@ class Tapir(nn.Module):
         initial resolution is refined at that resolution too, and memory grows with it. A clip
         longer than a window is tracked window by window, with the same result.
         """
-        query_points = checked_queries(video, query_points)
         size = (video.shape[2], video.shape[3])
         if refinement_resolutions is None:
             refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
         refined = tuple(refinement_resolutions)
         if self.training or video.shape[1] <= self.settings.frames_per_window:
-            levels = self.feature_grids(video, refined)
-            features = self.query_features(levels, query_points, size)
-            guesses = self.estimate(levels, features, query_points, size)
-        else:
-            guesses = self._by_windows(video, query_points, refined)
+            return self.with_features(video, query_points, refined)[0]
+        guesses = self._by_windows(video, checked_queries(video, query_points), refined)
         return self.prediction(guesses, len(refined), size)
+
+    def with_features(
+        self,
+        video: Tensor,
+        query_points: Tensor,
+        refinement_resolutions: Iterable[Size] | None = None,
+    ) -> tuple[Prediction, Tensor, Tensor]:
+        """`forward` of the whole clip at once, the lowres grid of the initial resolution and the
+        query features there, for training."""
+        query_points = checked_queries(video, query_points)
+        size = (video.shape[2], video.shape[3])
+        levels = self.feature_grids(video, refinement_resolutions)
+        features = self.query_features(levels, query_points, size)
+        guesses = self.estimate(levels, features, query_points, size)
+        prediction = self.prediction(guesses, len(levels) - 1, size)
+        return prediction, levels[0].grids[1], features[0][1]
 
     def _by_windows(
         self, video: Tensor, query_points: Tensor, refined: tuple[Size, ...]

@@ -12,18 +12,16 @@ from torch import Tensor, nn
 
 from tapnet import checkpoint
 from tapnet.data.batches import Batch
-from tapnet.losses import first_release_loss, losses, training_loss
-from tapnet.models import Taplite, TapNet
+from tapnet.losses import first_release_loss, training_loss
+from tapnet.models import Tapir, Taplite, TapNet
+from tapnet.structs import Prediction
 
 Terms = dict[str, Tensor]  # weights applied; their sum is minimised
 
 
 def tapir(model: nn.Module, batch: Batch) -> Terms:
     """TAPIR's loss and that of today's TAP-Net, over all refinements. SPEC 10.1."""
-    prediction = model(batch.video, batch.query_points)
-    found = training_loss(prediction, batch.target_points, batch.occluded, batch.size)
-    terms: Terms = vars(found)
-    return terms if prediction.expected_dist is not None else _without(terms, "uncertainty")
+    return _terms(model(batch.video, batch.query_points), batch)
 
 
 def first_release(model: nn.Module, batch: Batch) -> Terms:
@@ -45,20 +43,19 @@ SHARPNESS = 25.0  # of the likeness of cells, when features are taught
 
 
 def taught(model: nn.Module, batch: Batch) -> Terms:
-    """`tapir`, and a TAP-Net's features learn which cells the shipped taplite finds alike.
+    """`tapir`, and the features learn which cells the shipped taplite finds alike.
 
     Each cell of a frame compares itself with all cells of the next; the student's softmax over
     them should be the teacher's. So each cell of each frame says something, not the tracks alone.
     """
-    if not isinstance(model, TapNet):
-        raise ValueError(f"loss taught: expected a TAP-Net, got {type(model).__name__}")
+    if not isinstance(model, (TapNet, Tapir)):
+        raise ValueError(f"loss taught: expected a TAP-Net or TAPIR, got {type(model).__name__}")
     prediction, grid, _ = model.with_features(batch.video, batch.query_points)
-    found = losses(prediction, batch.target_points, batch.occluded, batch.size)
     with torch.no_grad():
         wanted = _teacher(grid.device).grids(batch.video.flatten(0, 1)).coarse
     wanted = wanted[:, : grid.shape[2], : grid.shape[3]].unflatten(0, grid.shape[:2])
     distance = F.kl_div(_alike(grid), _alike(wanted), reduction="none", log_target=True)
-    return {**_without(vars(found), "uncertainty"), "features": distance.sum(-1).mean()}
+    return {**_terms(prediction, batch), "features": distance.sum(-1).mean()}
 
 
 def _alike(grid: Tensor) -> Tensor:
@@ -88,8 +85,11 @@ def own(model: nn.Module, batch: Batch) -> Terms:
     return losses(batch.video, batch.query_points, batch.target_points, batch.occluded)
 
 
-def _without(terms: Terms, name: str) -> Terms:
-    return {key: value for key, value in terms.items() if key != name}
+def _terms(prediction: Prediction, batch: Batch) -> Terms:
+    found = vars(training_loss(prediction, batch.target_points, batch.occluded, batch.size))
+    if prediction.expected_dist is None:
+        del found["uncertainty"]
+    return found
 
 
 LOSSES: dict[str, Callable[[nn.Module, Batch], Terms]] = {
