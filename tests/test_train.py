@@ -355,7 +355,7 @@ def test_only_a_tapnet_or_tapir_is_taught() -> None:
         LOSSES["taught"](model, batch)
 
 
-def test_a_small_tapir_starts_with_the_layers_of_a_tapnet(tmp_path: Path) -> None:
+def test_a_small_tapir_starts_with_the_layers_of_a_tapnet() -> None:
     tool = runpy.run_path(str(Path(__file__).parents[1] / "tools" / "start_tapir.py"))
     torch.manual_seed(0)
     teacher, model = models.build("tapnet"), models.build("tapir", num_mixer_blocks=1)
@@ -730,7 +730,13 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     page = Path(tapnet.__file__).parents[1] / "docs" / "training.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    assert len(blocks) == 2
+    trained = tmp_path / "runs" / "tapir-refining"
+    trained.mkdir(parents=True)
+    small = models.build("tapir", initial_resolution=(128, 128), num_mixer_blocks=1)
+    checkpoint.save(trained / "model.safetensors", small)
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, page.name, "exec"), {})
+    larger = checkpoint.load(tmp_path / "runs" / "tapir-small.safetensors")
+    assert larger.settings == replace(small.settings, initial_resolution=(256, 256))
     assert len(lines(tmp_path / "runs" / "two-steps")) == 1

@@ -119,13 +119,14 @@ class Tapir(nn.Module):
         initial resolution is refined at that resolution too, and memory grows with it. A clip
         longer than a window is tracked window by window, with the same result.
         """
+        query_points = checked_queries(video, query_points)
         size = (video.shape[2], video.shape[3])
         if refinement_resolutions is None:
             refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
         refined = tuple(refinement_resolutions)
         if self.training or video.shape[1] <= self.settings.frames_per_window:
             return self.with_features(video, query_points, refined)[0]
-        guesses = self._by_windows(video, checked_queries(video, query_points), refined)
+        guesses = self._by_windows(video, query_points, refined)
         return self.prediction(guesses, len(refined), size)
 
     def with_features(
