@@ -26,6 +26,9 @@ from tapnet.configs import tapnet_config
 from tapnet.data.augment import Augment
 from tapnet.models import TapirSettings
 
+# What the stages for a CPU show.
+NEAR = Augment(size=(128, 128), frames=3, points=96, max_stride=7, zoom=(0.9, 1.9))
+
 
 def get_config() -> Run:
     return replace(
@@ -55,10 +58,10 @@ def matching() -> Run:
     return replace(
         run,
         out=Path("runs/tapir-matching"),
-        model=replace(run.model, initial_resolution=(128, 128), num_pips_iter=0),
+        model=replace(run.model, initial_resolution=NEAR.size, num_pips_iter=0),
         loss="taught",
         data=tapnet_config.triples().data,
-        augment=Augment(size=(128, 128), frames=3, points=96, max_stride=7, zoom=(0.9, 1.9)),
+        augment=NEAR,
         optim=Optim(
             lr=8e-4,
             warmup=40,
@@ -84,7 +87,7 @@ def refining() -> Run:
         out=Path("runs/tapir-refining"),
         model=replace(parent.model, num_pips_iter=4),
         loss="tapir",
-        augment=Augment(size=(128, 128), frames=12, points=64, max_stride=3, zoom=(0.9, 1.9)),
+        augment=replace(NEAR, frames=12, points=64, max_stride=3),
         optim=replace(
             parent.optim, lr=1e-3, lr_scale={"encoder": 0.0, "head": 0.0}, batch=2, accumulate=1
         ),

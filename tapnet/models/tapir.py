@@ -125,21 +125,22 @@ class Tapir(nn.Module):
             refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
         refined = tuple(refinement_resolutions)
         if self.training or video.shape[1] <= self.settings.frames_per_window:
-            return self.with_features(video, query_points, refined)[0]
+            return self._at_once(video, query_points, refined)[0]
         guesses = self._by_windows(video, query_points, refined)
         return self.prediction(guesses, len(refined), size)
 
     def with_features(
-        self,
-        video: Tensor,
-        query_points: Tensor,
-        refinement_resolutions: Iterable[Size] | None = None,
+        self, video: Tensor, query_points: Tensor
     ) -> tuple[Prediction, Tensor, Tensor]:
         """`forward` of the whole clip at once, the lowres grid of the initial resolution and the
         query features there, for training."""
-        query_points = checked_queries(video, query_points)
+        return self._at_once(video, checked_queries(video, query_points), None)
+
+    def _at_once(
+        self, video: Tensor, query_points: Tensor, refined: tuple[Size, ...] | None
+    ) -> tuple[Prediction, Tensor, Tensor]:
         size = (video.shape[2], video.shape[3])
-        levels = self.feature_grids(video, refinement_resolutions)
+        levels = self.feature_grids(video, refined)
         features = self.query_features(levels, query_points, size)
         guesses = self.estimate(levels, features, query_points, size)
         prediction = self.prediction(guesses, len(levels) - 1, size)

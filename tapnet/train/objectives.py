@@ -86,10 +86,11 @@ def own(model: nn.Module, batch: Batch) -> Terms:
 
 
 def _terms(prediction: Prediction, batch: Batch) -> Terms:
-    found = vars(training_loss(prediction, batch.target_points, batch.occluded, batch.size))
-    if prediction.expected_dist is None:
-        del found["uncertainty"]
-    return found
+    found = training_loss(prediction, batch.target_points, batch.occluded, batch.size)
+    terms = {"position": found.position, "occlusion": found.occlusion}
+    if prediction.expected_dist is not None:
+        terms["uncertainty"] = found.uncertainty
+    return terms
 
 
 LOSSES: dict[str, Callable[[nn.Module, Batch], Terms]] = {
