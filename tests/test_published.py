@@ -148,12 +148,12 @@ def test_tapir_gives_the_published_outputs(path: Path, published: Any) -> None:
     size = (video.shape[2], video.shape[3])
     asked = (config.get("call") or {}).get("refinement_resolutions")
     wanted = [tuple(r) for r in asked] if asked else None
-    levels = model.feature_grids(video, wanted)
-    features = model.query_features(levels, query_points, size)
-    guesses = model.estimate(levels, features, query_points, size)
-    prediction = model.prediction(guesses, len(levels) - 1, size)
-    assert_close(features[0][0], arrays.get("query_hires_0", features[0][0].numpy()), 1e-4, "hires")
-    assert_close(features[0][1], arrays.get("query_lowres_0", features[0][1].numpy()), 1e-4, "low")
+    prediction = model(video, query_points, wanted)
+    if "query_hires_0" in arrays:
+        levels = model.feature_grids(video, wanted)
+        fine, coarse = model.query_features(levels, query_points, size)[0]
+        assert_close(fine, arrays["query_hires_0"], 1e-4, "fine")
+        assert_close(coarse, arrays["query_lowres_0"], 1e-4, "coarse")
     if "explicit_resolutions" in path.stem:
         passes = 1 + 2 * model.settings.num_pips_iter  # the guesses of the first two levels
         for name, tolerance in TAPIR.items():
@@ -161,8 +161,6 @@ def test_tapir_gives_the_published_outputs(path: Path, published: Any) -> None:
             assert_close(found, arrays[f"unrefined_{name}"][:passes], tolerance, name)
         return
     assert_predicts(prediction, arrays, TAPIR)
-    again = model(video, query_points, wanted)  # the one call users make is the same thing
-    assert torch.equal(again.tracks, prediction.tracks)
 
 
 ONLINE = [

@@ -17,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tapnet.geometry import rescale, sample_grid
+from tapnet.geometry import Resolution, rescale, sample_grid
 from tapnet.models.backbones import TsmResNet
 from tapnet.models.layers import (
     CostVolumeHead,
@@ -41,6 +41,7 @@ class TapNetSettings:
 
     softmax_temperature: float = 10.0
     first_release: bool = False  # the variant of the first 2022 release, SPEC 4.3
+    resolution: Resolution = (256, 256)  # videos are best resized to it: see `geometry.fitted`
     # These bound memory and have no effect on results.
     frames_per_chunk: int = 32  # in the encoder at a time
     points_per_chunk: int = 16  # in the cost volume at a time
@@ -61,9 +62,8 @@ class FirstReleaseHead(CostVolumeHead):
 
 
 class TapNet(nn.Module):
-    """TAP-Net: `model(video, query_points)`; 256x256 is what it was trained on."""
+    """TAP-Net: `model(video, query_points)`."""
 
-    resolution = (256, 256)
     online = False
 
     def __init__(self, settings: TapNetSettings = TapNetSettings()) -> None:
@@ -78,6 +78,11 @@ class TapNet(nn.Module):
         # The first release put (0, 0) at the centre of the first pixel.
         self.pixel_offset = 0.5 if settings.first_release else 0.0
         initialize(self)
+
+    @property
+    def resolution(self) -> Resolution:
+        """What videos are best resized to before they are given: see `geometry.fitted`."""
+        return self.settings.resolution
 
     def forward(self, video: Tensor, query_points: Tensor) -> Prediction:
         """Where the points go.
