@@ -80,12 +80,16 @@ def triples() -> Run:
 
 
 def more() -> Run:
-    """Goes on from `triples` with other orders and crops of its clips, and sharp ones."""
+    """Goes on from `triples` with other orders and crops of its clips, and sharp ones.
+
+    The tracker that it gives enlarges frames to 320x320.
+    """
     run = triples()
     sharp = tuple(Path("clips") / name for name in ("sharp", "sharp-wild"))
     return replace(
         run,
         out=Path("runs/tapnet-more"),
+        model=replace(run.model, resolution=(320, 320)),
         init=Path("runs/tapnet-triples/model.safetensors"),
         data=replace(run.data, shards=(*run.data.shards, *sharp)),
         optim=replace(run.optim, lr=8e-4, warmup=50, ema=0.997),
