@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import Route
 from studio_page import PASSWORD, Person, browser, square_at, write_square
 from studio_server import Server
 
@@ -216,6 +217,37 @@ def hold(person: Person) -> None:
 
 def release(person: Person) -> None:
     person.page.unroute("**/api/tracks/*")
+
+
+def slow_news(person: Person) -> list[Route]:
+    """What the page asks for news is neither sent nor refused, and is added to this list."""
+    asked: list[Route] = []
+    person.page.route("**/api/events*", lambda route: asked.append(route))
+    return asked
+
+
+def test_a_task_that_is_given_while_the_list_is_opened_is_in_it(people) -> None:
+    ada, ben, _, _ = people.values()
+    news = slow_news(ben)
+    with ben.page.expect_request("**/api/events*"):
+        ben.visit("tasks")
+    give_task(ada, "ben", "review")  # the list was fetched before
+    news.pop().continue_()
+    ben.page.get_by_role("link", name="Compare").wait_for()
+
+
+def test_a_track_that_is_made_while_the_video_is_opened_is_shown(people) -> None:
+    _, ben, cleo, _ = people.values()
+    news = slow_news(cleo)
+    for person in (cleo, ben):
+        person.open_video(2)
+    known = len(cleo.contents())
+    ben.prefer("linear")
+    ben.click(*square_at(0))
+    ben.saved()
+    assert len(cleo.contents()) == known
+    news.pop().continue_()
+    cleo.until(f"studio.editor.tracks.list.length === {known + 1}")
 
 
 def test_only_an_admin_sees_the_accounts(people) -> None:

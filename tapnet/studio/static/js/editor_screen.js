@@ -144,6 +144,7 @@ export async function editorScreen(root, id, app) {
   editor.frames.want(0);
   describe();
   Object.assign(globalThis, { studio: { editor, stage, timeline, preferences } }); // for the curious, and to measure
+  await live.begun;
   const loaded = await attempt(() => editor.load());
   if (loaded && !editor.track && editor.tracks.list.length) say(`${editor.tracks.list.length} points`);
   return () => {

@@ -3,9 +3,13 @@ import { call, get } from "./api.js";
 import { ask, attempt, iconButton, menu, menuItem, toast } from "./dialog.js";
 import { clock, counted, fill, h, shortName, size } from "./dom.js";
 import { icon } from "./icons.js";
-import { Upload, forget, unfinished } from "./uploads.js";
+import { listen } from "./news.js";
 import { teamDialog } from "./team.js";
+import { Upload, forget, unfinished } from "./uploads.js";
+import { oneAtATime, pause } from "./waiting.js";
 /** @typedef {import("./app.js").App} App */
+
+const GATHER = 300; // ms in which news are answered together
 
 /** Uploads go on while other screens are open. @type {Set<Upload>} */
 const going = new Set();
@@ -66,7 +70,7 @@ export async function libraryScreen(root, app) {
     fill(sending, ...[...going].map(uploadLine), ...stopped.map((one) => stoppedLine(one, showSending)));
   };
 
-  const load = async () => {
+  const load = oneAtATime(async () => {
     try {
       const videos = await get("videos");
       page.classList.toggle("first", videos.length === 0);
@@ -74,20 +78,16 @@ export async function libraryScreen(root, app) {
     } catch (error) {
       fill(grid, h("p", { class: "problem" }, /** @type {Error} */ (error).message));
     }
-  };
+  });
   showSending();
   await load();
-  const events = new EventSource("/api/events");
-  let soon = 0;
-  for (const name of ["video", "task"]) {
-    events.addEventListener(name, () => {
-      clearTimeout(soon);
-      soon = setTimeout(load, 300);
-    });
-  }
+  const soon = oneAtATime(async () => {
+    await pause(GATHER);
+    if (page.isConnected) await load();
+  });
+  const stop = listen("/api/events", { hello: load, video: soon, task: soon });
   return () => {
-    events.close();
-    clearTimeout(soon);
+    stop();
     for (const [name, listener] of listeners) document.removeEventListener(name, listener);
   };
 }

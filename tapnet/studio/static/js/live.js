@@ -1,10 +1,12 @@
 /** What others do to the video, and what the workers have computed, as it happens. */
 import { counted } from "./dom.js";
+import { listen } from "./news.js";
 import { Tracks } from "./tracks.js";
 import { pause } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const GATHER = 100; // ms in which changes are fetched together
+const PATIENCE = 1000; // ms that an editor waits for the connection before it loads
 
 export class Live {
   /** @param {Editor} editor @param {(words: string) => void} tell about what others did */
@@ -14,21 +16,25 @@ export class Live {
     /** @type {Map<number, string>} track: by whom */
     this.changed = new Map();
     this.fetching = false;
-    this.again = 0;
-    this.lost = false;
-    this.open();
-  }
-
-  open() {
-    const { editor } = this;
-    this.source = new EventSource(`/api/events?video=${editor.video.id}`);
-    const on = (/** @type {string} */ name, /** @type {(data: any) => void} */ take) =>
-      this.source?.addEventListener(name, (event) => take(JSON.parse(/** @type {MessageEvent} */ (event).data)));
-    on("hello", (data) => this.met(data.reload));
-    on("track", (data) => this.track(data));
-    on("path", (data) => this.path(data));
-    on("job", (data) => this.job(data));
-    this.source.addEventListener("error", () => this.broken());
+    this.lost = false; // whether there may be news that we were not told
+    /** @type {Promise<void>} settled when news come, or seem not to: what is loaded then is current */
+    this.begun = new Promise((begin) => {
+      const broken = () => {
+        this.lost = true;
+        begin();
+      };
+      const slow = setTimeout(broken, PATIENCE);
+      this.stop = listen(`/api/events?video=${editor.video.id}`, {
+        hello: (data) => {
+          clearTimeout(slow);
+          this.met(data.reload);
+          begin();
+        },
+        track: (data) => this.track(data),
+        path: (data) => this.path(data),
+        job: (data) => this.job(data),
+      }, broken);
+    });
   }
 
   /** Connected, for the first time or again: what was missed is fetched. @param {boolean} [reload] */
@@ -39,13 +45,6 @@ export class Live {
       this.editor.tracks.refresh().then(() => this.editor.paths.wantFor(this.editor.tracks.list), () => {});
       this.editor.refreshJobs();
     }
-  }
-
-  broken() {
-    this.lost = true;
-    if (this.source?.readyState !== EventSource.CLOSED) return; // the browser tries again
-    clearTimeout(this.again);
-    this.again = setTimeout(() => this.open(), 2000);
   }
 
   /** A track was changed, here or elsewhere. @param {any} data */
@@ -109,8 +108,7 @@ export class Live {
   }
 
   close() {
-    this.source?.close();
-    clearTimeout(this.again);
+    this.stop?.();
     clearTimeout(this.suggestSoon);
   }
 }

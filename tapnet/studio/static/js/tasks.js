@@ -3,6 +3,8 @@ import { get, post } from "./api.js";
 import { attempt, toast } from "./dialog.js";
 import { fill, h, moment, shortName } from "./dom.js";
 import { icon } from "./icons.js";
+import { listen } from "./news.js";
+import { oneAtATime } from "./waiting.js";
 /** @typedef {import("./types.js").Task} Task */
 
 export const STAGES = { annotate: "Annotate", refine: "Refine", review: "Review" };
@@ -28,7 +30,7 @@ export function submitTask(task) {
 export async function tasksScreen(root, app) {
   const list = h("div", { class: "task-list" });
   fill(root, app.bar("My tasks"), h("main", { class: "plain" }, h("div", { class: "head" }, h("h2", {}, "My tasks")), list));
-  const load = async () => {
+  const load = oneAtATime(async () => {
     /** @type {Task[]} */
     const tasks = await get("tasks");
     const open = tasks.filter(isOpen);
@@ -37,11 +39,10 @@ export async function tasksScreen(root, app) {
       open.length === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
       ...open.map((task) => taskCard(task, load)),
       rest.length > 0 && h("h3", { class: "rest" }, "Done"), ...rest.map((task) => taskCard(task, load)));
-  };
+  });
   await load();
-  const events = new EventSource("/api/events");
-  events.addEventListener("task", () => load().catch(() => {}));
-  return () => events.close();
+  const again = () => load().catch(() => {}); // what was there stays
+  return listen("/api/events", { hello: again, task: again });
 }
 
 /** @param {Task} task @param {() => void} load */

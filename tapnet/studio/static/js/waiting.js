@@ -17,3 +17,29 @@ export function oncePerPicture(run) {
     });
   };
 }
+
+/**
+ * What calls `load` one at a time: asked while it runs, it runs once more, so that what was asked
+ * for last is what is there in the end.
+ * @param {() => Promise<void>} load @returns {() => Promise<void>}
+ */
+export function oneAtATime(load) {
+  let asked = false;
+  /** @type {Promise<void>|null} */
+  let running = null;
+  const run = async () => {
+    try {
+      while (asked) {
+        asked = false;
+        await load();
+      }
+    } finally {
+      running = null;
+    }
+  };
+  return () => {
+    asked = true;
+    running ??= run();
+    return running;
+  };
+}
