@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -29,6 +30,7 @@ from tapnet import checkpoint, cli, config, models
 from tapnet.config import Checkpoints, Evaluation, Optim
 from tapnet.data import batches, tapvid
 from tapnet.models import MODELS, TapNet, TapNetSettings
+from tapnet.models.layers import CostVolumeHead
 from tapnet.train import LOSSES, Status, folder, judging, objectives, train
 from tapnet.train.folder import Folder
 from tapnet.train.processes import Processes
@@ -373,6 +375,29 @@ def test_a_small_tapir_starts_with_the_layers_of_a_tapnet() -> None:
     features = torch.randn(1, 256, 4, 4).relu()
     passed = backbone.groups[3][1](features)  # the last block changes nothing yet
     torch.testing.assert_close(passed, features)
+
+
+def test_occlusion_can_start_from_the_height_of_the_peak() -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[1] / "tools" / "start_occlusion.py"))
+    torch.manual_seed(0)
+    head = CostVolumeHead(10.0, outputs=1, occlusion_relu=False)
+    low = 0.5 * torch.rand(1, 1, 40, 40)  # cosines
+    peaked = low.clone()
+    peaked[..., 20:22, 10:12] = 0.95
+    tool["watch_peaks"](head)
+    assert head(low)[1].item() == pytest.approx(0.5, abs=0.1)  # as everywhere where it is low
+    assert head(peaked)[1].item() < -0.5
+
+
+def test_a_frozen_backbone_keeps_the_averages_of_its_batch_norms(tmp_path) -> None:
+    frozen = Optim(batch=1, warmup=0, lr_scale={"backbone": 0.0})
+    run = config.Run(tmp_path, TapNetSettings(), optim=frozen)
+    trainer = Trainer(run, Processes(torch.device("cpu")))
+    before = copy.deepcopy(trainer.model.state_dict())
+    trainer.advance(iter([batches.stack([training.moving(0, 3, 64, 8)])]))
+    after = trainer.model.state_dict()
+    changed = {name.split(".")[0] for name in before if not after[name].equal(before[name])}
+    assert changed == {"head"}
 
 
 # --------------------------------------------------------------------------- what goes wrong

@@ -98,6 +98,46 @@ def more() -> Run:
     )
 
 
+def further() -> Run:
+    """Goes on from `more`, again in another order."""
+    run = more()
+    return replace(
+        run,
+        out=Path("runs/tapnet-further"),
+        init=Path("runs/tapnet-more/model.safetensors"),
+        optim=replace(run.optim, lr=1e-3),
+        steps=850,
+        seed=2,
+    )
+
+
+def occlusion() -> Run:
+    """The head alone, on frames as large as those that it is given later.
+
+    Begins with what `tools/start_occlusion.py` makes of the weights of `further`.
+    """
+    run = further()
+    return replace(
+        run,
+        out=Path("runs/tapnet-occlusion"),
+        loss="tapir",
+        init=Path("runs/tapnet-occlusion-start.safetensors"),
+        augment=Augment(size=(320, 320), frames=8, points=48, max_stride=3, zoom=(0.9, 1.6)),
+        optim=replace(
+            run.optim,
+            lr=3e-3,
+            warmup=10,
+            hold=0.3,
+            batch=4,
+            accumulate=1,
+            ema=0.97,
+            lr_scale={"backbone": 0.0},
+        ),
+        steps=150,
+        seed=3,
+    )
+
+
 def smoke() -> Run:
     """Everything once, small: clips of 8 frames of 64x64."""
     run = get_config()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tapnet import checkpoint, models
 from tapnet.config import Run
 from tapnet.data.batches import Batch
+from tapnet.models.layers import BatchNorm2d
 from tapnet.train.folder import State
 from tapnet.train.objectives import LOSSES
 from tapnet.train.optimizer import (
@@ -55,6 +56,9 @@ class Trainer:
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.average = Average(self.model, run.optim.ema)
         self.optimizer = adamw(self.model, run.optim)
+        for module in self.model.modules():
+            if isinstance(module, BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()  # frozen with its averages
         self.step = 0
         self.skipped = 0  # steps whose loss was no number
         self.skipped_in_a_row = 0
