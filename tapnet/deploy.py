@@ -36,7 +36,7 @@ class Step(nn.Module):
 
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         grids = self.model.grids(frame[None])
-        points = self.model.advance(grids, Points(*state))[0]
+        points = self.model.advance(grids, Points(*state))
         return *(getattr(points, name) for name in STATE), grids.fine, grids.coarse
 
 

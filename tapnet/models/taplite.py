@@ -1,12 +1,12 @@
 """taplite: our own tracker, online and small enough for a laptop CPU.
 
-Each point is followed alone. In a new frame it is first searched everywhere: its features, as they
-were in the query frame and as they were lately, are compared with every cell of a coarse grid, and
-where it was expected weighs in. Then, a few times, the surroundings of the current guess are
-compared patch against patch on both grids, and a recurrent cell that each point carries through
-time corrects the position and says how sure it is. The idea of search and refinement is TAPIR's
-(Doersch et al. 2023), patch against patch LocoTrack's (Cho et al. 2024), the cell RAFT's (Teed and
-Deng 2020).
+Each point is followed alone. In a new frame it is first searched: its features, as they were in the
+query frame and as they were lately, are compared with the cells of a coarse grid, near where it is
+expected if it was just visible and is found there, else everywhere. Then, a few times, the
+surroundings of the current guess are compared patch against patch on both grids, and a recurrent
+cell that each point carries through time corrects the position and says how sure it is. The idea of
+search and refinement is TAPIR's (Doersch et al. 2023), patch against patch LocoTrack's (Cho et al.
+2024), the cell RAFT's (Teed and Deng 2020).
 
 Axes: M rows, one for each point; frames F; grids [F, h, w, C]; positions (x, y) in raster pixels of
 the images the network sees.
@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tapnet.geometry import Resolution
-from tapnet.models.layers import checked_queries, soft_argmax
+from tapnet.models.layers import checked_queries
 from tapnet.models.neighbourhoods import PATCH, RADIUS, against, read_patch, unit
 from tapnet.models.pyramid import Pyramid
+from tapnet.models.search import Found, Search, peaks
 from tapnet.models.taplite_losses import frame_losses
 from tapnet.structs import Prediction, check_shapes
 
@@ -40,11 +41,12 @@ class TapliteSettings:
     coarse: int = 96  # channels at stride 8
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
+    reach: int = 6  # coarse cells either way in which a point is searched first
     visible_above: float = 0.3  # confidence from which a point is said to be visible
     resolution: Resolution = 384  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
     frames_kept: int = 64  # of which grids are kept for the way back; no effect on results
-    points_per_chunk: int = 256  # followed at a time in 256 x 256 pixels, fewer in more; likewise
+    points_per_chunk: int = 576  # followed at a time in 256 x 256 pixels, fewer in more; likewise
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Points:
     velocity: Tensor  # [M, 2] pixels per frame
     occlusion: Tensor  # [M] logit
     expected_dist: Tensor  # [M] logit
+
+    @property
+    def expected(self) -> Tensor:
+        """[M, 2]: where they are in the next frame if they go on as they did."""
+        return self.xy + self.velocity
 
     def take(self, index: Tensor) -> Points:
         return Points(*(getattr(self, f.name)[index] for f in fields(self)))
@@ -113,54 +120,6 @@ class TapliteState:
     size: tuple[int, int] | None = None
     grids: Grids | None = None  # of the last frame
     points: Points | None = None
-
-
-class Search(nn.Module):
-    """Where in a whole frame each point may be: a heat map and its soft-argmax."""
-
-    ALIKE = 3  # kinds of likeness: to the point and to the patch asked for, to the lately seen
-    CHANNELS = ALIKE + 2  # and near the expected place at two scales
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(self.CHANNELS, 16, 3, padding=1)
-        self.out = nn.Conv2d(16, 1, 3, padding=1)
-        self.weights = nn.Linear(hidden, self.ALIKE + 1)
-        nn.init.zeros_(self.weights.weight)
-        with torch.no_grad():
-            self.weights.bias.copy_(torch.tensor([2.0, 2.0, 2.0, 0.0]))
-        nn.init.normal_(self.out.weight, std=1e-3)
-
-    def forward(self, likeness: Tensor, near: Tensor, hidden: Tensor) -> Tensor:
-        """Heat [M, h, w] from the kinds of likeness [M, 3, h, w], and the squared distance `near`
-        [M, h, w] in cells from the expected place."""
-        close = -torch.log1p(near / 2)
-        channels = [*(4 * likeness).unbind(1), close / 2, 16 / (16 + near)]
-        weights = F.softplus(self.weights(hidden))[:, :, None, None]
-        mixed = torch.stack(channels, dim=-1).permute(0, 3, 1, 2)  # channels last
-        mixed = F.relu(self.mix(mixed), inplace=True)
-        plain = torch.is_grad_enabled() or not mixed.is_cpu or torch.compiler.is_compiling()
-        heat = self.out(mixed)[:, 0] if plain else summed_taps(self.out, mixed)
-        alike = (weights[:, :-1] * likeness).sum(1)
-        return heat + 4 * alike + weights[:, -1] * close
-
-
-def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """[M, h, w]: a 3 x 3 convolution of x [M, C, h, w], channels last, to one channel.
-
-    A matrix product and shifted sums: on CPUs half the time of the convolution, unless gradients
-    are wanted.
-    """
-    count, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    taps = conv.weight[0].flatten(1).t() @ rows.t()
-    left, column, right = taps.view(3, 3, count, height, width).unbind(1)
-    column[..., 1:] += left[..., :-1]
-    column[..., :-1] += right[..., 1:]
-    above, found, below = column
-    found[:, 1:] += above[:, :-1]
-    found[:, :-1] += below[:, 1:]
-    return found if conv.bias is None else found + conv.bias
 
 
 class Correct(nn.Module):
@@ -240,21 +199,27 @@ class Taplite(nn.Module):
             expected_dist=zeros - LOGIT_LIMIT,
         )
 
-    def advance(self, grids: Grids, points: Points) -> tuple[Points, list[Guess], Tensor]:
-        """The points one frame on, what was guessed on the way, and the heat maps [M, h, w].
+    def advance(self, grids: Grids, points: Points) -> Points:
+        """The points one frame on.
 
-        The grids are of one frame, or of F videos with M / F points each, in that order. Gradients
-        flow through features and hidden states, not through positions.
+        The grids are of one frame, or of F videos with M / F points each, in that order.
+        """
+        sure = _confidence(points) > self.settings.visible_above
+        likeness, place = self._likeness(grids, points), points.expected / COARSE
+        found = self.search.find(likeness, place, points.hidden, sure, self.settings.reach)
+        return self._corrected(grids, points, found)[0]
+
+    def _corrected(self, grids: Grids, points: Points, found: Found) -> tuple[Points, list[Guess]]:
+        """The points one frame on from what the search found, and what was guessed on the way.
+
+        Gradients flow through features and hidden states, not through positions.
         """
         videos = len(grids.fine)
         frame = torch.arange(videos, device=points.xy.device)
         frame = frame.repeat_interleave(len(points.xy) // videos)
-        expected = points.xy + points.velocity
-        heat, likeness = self._heat(grids, points, expected)
-        found = soft_argmax(heat, radius=3.0) * COARSE
-        guesses = [Guess(found, points.occlusion, points.expected_dist)]
-        facts = self._facts(points, heat, likeness)
-        hidden, xy = points.hidden, found.detach()
+        guesses = [Guess(found.place * COARSE, points.occlusion, points.expected_dist)]
+        facts = self._facts(points, found)
+        hidden, xy, expected = points.hidden, guesses[0].xy.detach(), points.expected
         patches = torch.cat([points.asked_fine, points.lately_fine], dim=1)
         for _ in range(self.settings.iterations):
             scores = self._scores(grids, frame, patches, points.asked_coarse, xy)
@@ -268,17 +233,17 @@ class Taplite(nn.Module):
             )
             guesses.append(guess)
             xy = guess.xy.detach()
-        return self._after(grids, frame, points, guess, hidden), guesses, heat
+        return self._after(grids, frame, points, guess, hidden), guesses
 
     def _follow(self, grids: Grids, points: Points) -> Points:
         """`advance` in one frame, some points at a time, which bounds memory and suits caches."""
         height, width = grids.coarse.shape[1:3]
         count = self.settings.points_per_chunk * (256 // COARSE) ** 2 // (height * width)
         parts = points.split(max(count, 1))
-        return Points.joined([self.advance(grids, part)[0] for part in parts])
+        return Points.joined([self.advance(grids, part) for part in parts])
 
-    def _heat(self, grids: Grids, points: Points, expected: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat [M, h, w] and the kinds of likeness [M, 3, h, w] behind it."""
+    def _likeness(self, grids: Grids, points: Points) -> Tensor:
+        """[M, 3, h, w]: to the point and to the patch asked for, to the point as lately seen."""
         videos, height, width, _ = grids.coarse.shape
         cells = grids.coarse.flatten(1, 2).transpose(1, 2)
         asked, lately = (
@@ -289,24 +254,13 @@ class Taplite(nn.Module):
         images = grids.coarse.permute(0, 3, 1, 2).split(1)
         pairs = zip(images, kernels.chunk(videos), strict=True)
         patch = torch.cat([F.conv2d(image, kernel, padding=1)[0] for image, kernel in pairs])
-        likeness = torch.stack([asked, patch, lately], dim=1)
-        x = torch.arange(width, device=cells.device, dtype=cells.dtype) + 0.5
-        y = torch.arange(height, device=cells.device, dtype=cells.dtype) + 0.5
-        place = expected / COARSE
-        near = (x - place[:, :1]).square()[:, None, :] + (y - place[:, 1:]).square()[:, :, None]
-        return self.search(likeness, near, points.hidden), likeness
+        return torch.stack([asked, patch, lately], dim=1)
 
-    def _facts(self, points: Points, heat: Tensor, likeness: Tensor) -> Tensor:
+    def _facts(self, points: Points, found: Found) -> Tensor:
         """[M, 10]: how clear the search was, and what was believed a frame ago."""
-        flat = heat.flatten(1)
-        best, where = flat.max(dim=1)
-        peak = (best - flat.logsumexp(1)).clamp_min(-8) / 4
-        alike = likeness.flatten(2)
-        at = alike.gather(2, where[:, None, None].expand(-1, Search.ALIKE, 1))[:, :, 0]
-        most = alike.amax(2)
         logits = torch.stack([points.occlusion, points.expected_dist], 1).detach() / 4
         speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
-        return torch.cat([peak[:, None], at, most, logits, speed], dim=1)
+        return torch.cat([found.clear, logits, speed], dim=1)
 
     def _scores(
         self, grids: Grids, frame: Tensor, fine: Tensor, coarse: Tensor, xy: Tensor
@@ -324,7 +278,7 @@ class Taplite(nn.Module):
         """The points with what this frame taught: where they are and how they look now."""
         with torch.no_grad():
             xy = guess.xy.detach()
-            seen = (-guess.occlusion).sigmoid() * (-guess.expected_dist).sigmoid()
+            seen = _confidence(guess)
             share = 0.3 * seen * (seen > 0.35)
             new_fine = read_patch(grids.fine, frame, xy / FINE)
             new_coarse = read_patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
@@ -465,7 +419,10 @@ class Taplite(nn.Module):
         asked_at = times.flatten()
         sums: dict[str, Tensor] = {}
         for t in range(1, frames):
-            after, guesses, heat = self.advance(Grids(fine[t], coarse[t]), points)
+            now = Grids(fine[t], coarse[t])
+            likeness, place = self._likeness(now, points), points.expected / COARSE
+            heat = self.search.everywhere(likeness, place, points.hidden)
+            after, guesses = self._corrected(now, points, peaks(heat, likeness))
             active = asked_at < t
             points = after.where(active, points)
             visible = active & ~hidden[:, t] & within[:, t]
@@ -483,6 +440,11 @@ class Taplite(nn.Module):
                 sums[name] = sums[name] + value if name in sums else value
         count = (torch.arange(frames, device=video.device) > asked_at[:, None]).sum()
         return {name: value / count.clamp_min(1) for name, value in sums.items()}
+
+
+def _confidence(said: Points | Guess) -> Tensor:
+    """[M]: how sure it is that they are visible, and where they are said to be."""
+    return (-said.occlusion).sigmoid() * (-said.expected_dist).sigmoid()
 
 
 def _said(points: Points) -> Tensor:
