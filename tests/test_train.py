@@ -389,6 +389,16 @@ def test_occlusion_can_start_from_the_height_of_the_peak() -> None:
     assert head(peaked)[1].item() < -0.5
 
 
+def test_logits_of_occlusion_are_calibrated_by_a_scale_and_a_shift() -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[1] / "tools" / "calibrate_occlusion.py"))
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, generator=generator)
+    hidden = torch.rand(20_000, generator=generator) < (2.5 * logits - 0.75).sigmoid()
+    scale, shift = tool["fitted"](logits, hidden)
+    assert scale == pytest.approx(2.5, abs=0.1)
+    assert shift == pytest.approx(-0.75, abs=0.1)
+
+
 def test_a_frozen_backbone_keeps_the_averages_of_its_batch_norms(tmp_path) -> None:
     frozen = Optim(batch=1, warmup=0, lr_scale={"backbone": 0.0})
     run = config.Run(tmp_path, TapNetSettings(), optim=frozen)

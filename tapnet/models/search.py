@@ -106,7 +106,7 @@ class Search(nn.Module):
             corner = torch.minimum(middle[known] - reach - MARGIN, size - span).clamp_min(0)
             x, y = (corner[:, i : i + 1] + torch.arange(span) for i in range(2))
             maps = self.ALIKE * known[:, None] + torch.arange(self.ALIKE)
-            cells = (width * y[:, :, None] + x[:, None, :]).long()
+            cells = width * y.long()[:, :, None] + x.long()[:, None, :]
             index = height * width * maps[:, :, None, None] + cells[:, None]
             part = likeness.flatten().index_select(0, index.flatten()).view(index.shape)
             heat = self(part, _squared_distance(x, y, expected[known]), hidden[known])

@@ -2,7 +2,7 @@
 
 Each point is followed alone. In a new frame it is first searched: its features, as they were in the
 query frame and as they were lately, are compared with the cells of a coarse grid, near where it is
-expected if it was just visible and is found there, else everywhere. Then, a few times, the
+expected if it was just sure and is found there, else everywhere. Then, a few times, the
 surroundings of the current guess are compared patch against patch on both grids, and a recurrent
 cell that each point carries through time corrects the position and says how sure it is. The idea of
 search and refinement is TAPIR's (Doersch et al. 2023), patch against patch LocoTrack's (Cho et al.
@@ -31,6 +31,7 @@ from tapnet.structs import Prediction, check_shapes
 
 FINE, COARSE = 4, 8  # strides of the grids
 LOGIT_LIMIT = 12.0
+SURE = 0.5  # confidence above which a point is first searched near where it is expected
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class Taplite(nn.Module):
 
         The grids are of one frame, or of F videos with M / F points each, in that order.
         """
-        sure = _confidence(points) > self.settings.visible_above
+        sure = _confidence(points) > SURE
         likeness, place = self._likeness(grids, points), points.expected / COARSE
         found = self.search.find(likeness, place, points.hidden, sure, self.settings.reach)
         return self._corrected(grids, points, found)[0]
