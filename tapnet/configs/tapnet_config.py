@@ -17,8 +17,8 @@ with `--data.kubric DIR`. Without it our own scenes are rendered while training;
 Duration: not measured. Score: not measured; `triples` took two hours of one CPU core and has AJ
 26.5 and delta_avg 44.4 on scenes-24, delta_avg 29.0 on ten real clips. `more` went on from there
 for about 90 minutes: 31.3, 51.5 and 30.2, with frames enlarged to 320x320; then `further` for 105
-and `occlusion` for 16: 31.6, 51.5 and 31.2. Those weights ship, once `tools/calibrate_occlusion.py` has
-calibrated what they say of occlusion.
+and `occlusion` for 16: 31.6, 51.5 and 31.2. Those weights ship, their logits of occlusion
+calibrated by `tools/calibrate_occlusion.py`.
 """
 
 from dataclasses import replace
