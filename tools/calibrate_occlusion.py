@@ -1,7 +1,7 @@
 """Write a TAP-Net whose logits of occlusion are calibrated on clips: scaled and shifted.
 
     python tools/calibrate_occlusion.py tapnet/configs/tapnet_config.py:occlusion \\
-        runs/tapnet-occlusion/model.safetensors runs/tapnet-calibrated.safetensors --clips 40
+        runs/tapnet-occlusion/model.safetensors runs/tapnet-calibrated.safetensors --clips 48
 
 The clips are those that the config trains on, augmented as it says. Scale and shift are those of
 the least cross-entropy (Platt 1999) and go into the head's last layer; nothing else changes.
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("config", help="of a training: FILE[:VARIANT]")
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--shards", type=Path, nargs="+", help="other folders of clips")
     args = parser.parse_args()
 
@@ -55,7 +55,8 @@ def main() -> None:
     model = checkpoint.load(args.weights).eval()
     if not isinstance(model, TapNet):
         parser.error(f"{args.weights}: expected a TAP-Net")
-    clips = batches_of(source_of(run), run, Processes(torch.device("cpu")), step=10**6)
+    far = 10**6  # steps: further than the training came, so other crops and colours than it saw
+    clips = batches_of(source_of(run), run, Processes(torch.device("cpu")), far)
     logits, hidden = [], []
     with torch.inference_mode():
         for _ in range(args.clips):

@@ -28,7 +28,8 @@ class Found:
     @property
     def alike(self) -> Tensor:
         """[M] bool: whether the point looks there as it lately did."""
-        return self.clear[:, 3] > LIKE_LATELY
+        lately = self.clear[:, 3]  # of the three likenesses at the peak, the last
+        return lately > LIKE_LATELY
 
     def take(self, rows: Tensor) -> Found:
         return Found(self.place[rows], self.clear[rows])
@@ -101,7 +102,7 @@ class Search(nn.Module):
             near = peaks(heat, likeness, _window(*_every(likeness), middle, reach))
             return near.where(sure & near.alike, peaks(heat, likeness))
         known = sure.nonzero()[:, 0]
-        parts, whose = [], []
+        parts, whose, lost = [], [], torch.ones_like(sure)
         if len(known):
             corner = torch.minimum(middle[known] - reach - MARGIN, size - span).clamp_min(0)
             x, y = (corner[:, i : i + 1] + torch.arange(span) for i in range(2))
@@ -114,7 +115,7 @@ class Search(nn.Module):
             alike = near.alike.nonzero()[:, 0]
             whose.append(known[alike])
             parts.append(Found(near.place + corner, near.clear).take(alike))
-        lost = torch.ones_like(sure).index_fill(0, torch.cat([known[:0], *whose]), False)
+            lost[known[alike]] = False
         others = lost.nonzero()[:, 0]
         if len(others):
             heat = self.everywhere(likeness[others], expected[others], hidden[others])

@@ -2,7 +2,7 @@
 import { counted } from "./dom.js";
 import { listen } from "./news.js";
 import { Tracks } from "./tracks.js";
-import { pause } from "./waiting.js";
+import { oneAtATime, pause } from "./waiting.js";
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const GATHER = 100; // ms in which changes are fetched together
@@ -15,7 +15,7 @@ export class Live {
     this.tell = tell;
     /** @type {Map<number, string>} track: by whom */
     this.changed = new Map();
-    this.fetching = false;
+    this.gather = oneAtATime(() => this.fetch());
     this.lost = false; // whether there may be news that we were not told
     /** @type {Promise<void>} settled when news come, or seem not to: what is loaded then is current */
     this.begun = new Promise((begin) => {
@@ -52,25 +52,22 @@ export class Live {
     const known = this.editor.tracks.byId(data.track);
     if (known && known.version >= data.version) return;
     this.changed.set(data.track, data.by);
-    if (!this.fetching) this.gather();
+    this.gather();
   }
 
-  /** Fetches what changed; what changes meanwhile, in the next round. */
-  async gather() {
-    this.fetching = true;
-    while (this.changed.size) {
-      await pause(GATHER);
-      const by = new Map(this.changed);
-      this.changed.clear();
-      try {
-        const fresh = await this.editor.tracks.refresh([...by.keys()]);
-        this.report(fresh, by);
-        this.editor.paths.wantFor(fresh);
-      } catch {
-        break; // met() fetches all
-      }
+  /** Fetches what changed within a moment; what changes meanwhile, in the next round. */
+  async fetch() {
+    await pause(GATHER);
+    const by = new Map(this.changed);
+    this.changed.clear();
+    if (!by.size) return;
+    try {
+      const fresh = await this.editor.tracks.refresh([...by.keys()]);
+      this.report(fresh, by);
+      this.editor.paths.wantFor(fresh);
+    } catch {
+      // met() fetches all
     }
-    this.fetching = false;
   }
 
   /** @param {import("./types.js").Track[]} fresh @param {Map<number, string>} by */
