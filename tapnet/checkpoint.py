@@ -22,6 +22,7 @@ from torch import nn
 import tapnet
 from tapnet.files import replacing
 from tapnet.models import MODELS, build
+from tapnet.models.layers import bounding_memory
 from tapnet.models.published import translate
 from tapnet.pickles import load_npy_object
 
@@ -38,13 +39,14 @@ def save(
 ) -> None:
     """Write a model with its name, settings and notes to `path` (.safetensors), atomically.
 
+    Settings that only bound memory are left out (`models.layers.bounds_memory`).
     `dtype` is what its numbers are stored as (float16 halves the file); None = as they are.
     """
     from safetensors.torch import save_file
 
     about = {
         "model": name_of(model),
-        "settings": json.dumps(asdict(model.settings)),  # type: ignore[call-overload]
+        "settings": json.dumps(_lasting(name_of(model), asdict(model.settings))),  # type: ignore[call-overload]
         "tapnet": tapnet.__version__,
         **notes,
     }
@@ -57,7 +59,10 @@ def save(
 
 
 def load(path: str | Path, **settings: Any) -> nn.Module:
-    """The model in a file of `save`, in evaluation mode; `settings` replace stored ones."""
+    """The model in a file of `save`, in evaluation mode; `settings` replace stored ones.
+
+    What bounds memory is as the code has it now, whatever a file of an earlier version says.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = _existing(path)
@@ -76,7 +81,7 @@ def load(path: str | Path, **settings: Any) -> nn.Module:
         stored = {name: _plain(value) for name, value in json.loads(about["settings"]).items()}
     except (json.JSONDecodeError, AttributeError) as error:
         raise ValueError(f"{path}: the settings in its header are damaged: {error}") from error
-    return _filled(path, about["model"], {**stored, **settings}, weights)
+    return _filled(path, about["model"], {**_lasting(about["model"], stored), **settings}, weights)
 
 
 def load_published(
@@ -104,6 +109,12 @@ def load_published(
     elif causal:
         raise ValueError(f"{path}: expected TAPIR weights for causal=True, got {found.model!r}")
     return _filled(path, found.model, {**found.settings, **settings}, found.weights)
+
+
+def _lasting(model: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those settings of a model that results depend on."""
+    bounding = bounding_memory(MODELS[model][1])
+    return {name: value for name, value in settings.items() if name not in bounding}
 
 
 def _named_causal(path: Path) -> bool:

@@ -25,12 +25,15 @@ import numpy as np
 import pytest
 import torch
 import vectors
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tapnet import checkpoint
 from tapnet.losses import losses, training_loss
 from tapnet.models import build
 from tapnet.models import published as naming
 from tapnet.models.tapir import Tapir, TapirState
+from tapnet.models.taplite import TapliteSettings
 from tapnet.models.tapnet import TapNet
 
 NAMES = vectors.SHIPPED / "names"
@@ -346,6 +349,31 @@ def test_a_model_saved_and_loaded_is_the_same_model(tmp_path: Path) -> None:
     video = torch.randint(0, 256, (1, 3, 32, 48, 3), dtype=torch.uint8)
     query_points = torch.tensor([[[1.0, 10.0, 20.0]]])
     assert torch.equal(again(video, query_points).tracks, model(video, query_points).tracks)
+
+
+def test_weights_do_not_say_how_much_is_computed_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    checkpoint.save(path, build("taplite", hidden=32, reach=4, points_per_chunk=7))
+    again = checkpoint.load(path).settings
+    assert again == replace(TapliteSettings(), hidden=32, reach=4)
+    assert checkpoint.load(path, points_per_chunk=7).settings.points_per_chunk == 7
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    told = json.loads(about["settings"])
+    assert set(told) == {
+        "fine",
+        "coarse",
+        "hidden",
+        "iterations",
+        "reach",
+        "visible_above",
+        "resolution",
+    }
+    # Files of before said it, and what they say does not count.
+    about["settings"] = json.dumps({**told, "points_per_chunk": 256})
+    save_file(weights, path, metadata=about)
+    assert checkpoint.load(path).settings == again
 
 
 class Exploit:

@@ -8,6 +8,7 @@ so the centre of cell (row i, column j) is (i + 0.5, j + 0.5). Every gather is a
 from __future__ import annotations
 
 import math
+from dataclasses import field, fields
 from typing import Any
 
 import torch
@@ -17,6 +18,19 @@ from torch import Tensor, nn
 
 from tapnet.geometry import xy_to_yx
 from tapnet.structs import check_shapes
+
+
+def bounds_memory(value: Any) -> Any:
+    """The default of a setting that bounds memory or time and changes no result.
+
+    Weights on disk do not say it: what is best follows from code and machine, not from training.
+    """
+    return field(default=value, metadata={"bounds_memory": True})
+
+
+def bounding_memory(settings: type) -> set[str]:
+    """The names of those settings of a class."""
+    return {one.name for one in fields(settings) if one.metadata.get("bounds_memory")}
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -36,6 +36,7 @@ from tapnet.models.encoder import (
 from tapnet.models.layers import (
     CostVolumeHead,
     at_least_single,
+    bounds_memory,
     checked_queries,
     cost_volume,
     initialize,
@@ -61,11 +62,10 @@ class TapirSettings:
     antialias: bool = True  # when shrinking the video; the published PyTorch port did not
     mixer_hidden_dim: int = 512
     num_mixer_blocks: int = 12
-    # These bound memory and have no effect on results.
-    frames_per_chunk: int = 8  # in the encoder at a time (on a CPU: one)
-    rows_per_chunk: int = 1536  # points times frames in the refiner at a time
-    frames_per_window: int = 192  # of a longer clip finished at a time
-    recompute: bool = False  # in training: refine twice instead of holding what the gradient needs
+    frames_per_chunk: int = bounds_memory(8)  # in the encoder at a time (on a CPU: one)
+    rows_per_chunk: int = bounds_memory(1536)  # points times frames in the refiner at a time
+    frames_per_window: int = bounds_memory(192)  # of a longer clip finished at a time
+    recompute: bool = bounds_memory(False)  # in training: refine twice, hold less for the gradient
 
 
 Guess = tuple[Tensor, Tensor, Tensor]  # position [B, N, T, 2], occlusion, expected_dist [B, N, T]

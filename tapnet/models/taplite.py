@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tapnet.geometry import Resolution
-from tapnet.models.layers import checked_queries
+from tapnet.models.layers import bounds_memory, checked_queries
 from tapnet.models.neighbourhoods import PATCH, RADIUS, against, read_patch, unit
 from tapnet.models.pyramid import Pyramid
 from tapnet.models.search import Found, Search, peaks
@@ -45,9 +45,9 @@ class TapliteSettings:
     reach: int = 6  # coarse cells either way in which a point is searched first
     visible_above: float = 0.3  # confidence from which a point is said to be visible
     resolution: Resolution = 384  # videos are best resized to it: see `geometry.fitted`
-    frames_per_chunk: int = 4  # in the encoder at a time; no effect on results
-    frames_kept: int = 64  # of which grids are kept for the way back; no effect on results
-    points_per_chunk: int = 576  # followed at a time in 256 x 256 pixels, fewer in more; likewise
+    frames_per_chunk: int = bounds_memory(4)  # in the encoder at a time
+    frames_kept: int = bounds_memory(64)  # of which grids are kept for the way back
+    points_per_chunk: int = bounds_memory(576)  # followed at a time in 256 x 256, fewer in more
 
 
 @dataclass(frozen=True)

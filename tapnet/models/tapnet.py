@@ -22,6 +22,7 @@ from tapnet.models.backbones import TsmResNet
 from tapnet.models.layers import (
     CostVolumeHead,
     at_least_single,
+    bounds_memory,
     checked_queries,
     cost_volume,
     initialize,
@@ -42,10 +43,9 @@ class TapNetSettings:
     softmax_temperature: float = 10.0
     first_release: bool = False  # the variant of the first 2022 release, SPEC 4.3
     resolution: Resolution = (256, 256)  # videos are best resized to it: see `geometry.fitted`
-    # These bound memory and have no effect on results.
-    frames_per_chunk: int = 32  # in the encoder at a time
-    points_per_chunk: int = 16  # in the cost volume at a time
-    frames_per_window: int = 256  # of a longer clip finished at a time
+    frames_per_chunk: int = bounds_memory(32)  # in the encoder at a time
+    points_per_chunk: int = bounds_memory(16)  # in the cost volume at a time
+    frames_per_window: int = bounds_memory(256)  # of a longer clip finished at a time
 
 
 class FirstReleaseHead(CostVolumeHead):
