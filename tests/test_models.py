@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import training
 import vectors
+from torch.overrides import TorchFunctionMode
 
 from tapnet import models
+from tapnet.data import batches
 from tapnet.geometry import sample_grid
 from tapnet.models import build, layers
 from tapnet.models.encoder import default_resolutions
 from tapnet.models.layers import local_scores, soft_argmax, temporal_shift
+from tapnet.train.objectives import LOSSES
 
 SMALL = {"num_mixer_blocks": 2, "mixer_hidden_dim": 32, "initial_resolution": (64, 64)}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -307,7 +311,51 @@ def test_sampling_soft_argmax_and_resolutions_are_the_references(path: Path) -> 
         ((128, 200), [(256, 256)]),
         ((480, 640), [(256, 256), (344, 400), (480, 640)]),
         ((512, 512), [(256, 256), (512, 512)]),
+        ((10, 1024), [(256, 256), (48, 512), (16, 1024)]),  # no side vanishes
     ],
 )
 def test_larger_videos_are_refined_at_growing_resolutions(size: Any, expected: Any) -> None:
     assert list(default_resolutions(size, (256, 256))) == expected
+
+
+def test_a_clip_without_frames_and_no_refinement_are_refused() -> None:
+    model = build("tapir", **SMALL)
+    with pytest.raises(ValueError, match="video: expected at least one frame, got none"):
+        model(clip(frames=0), points(1))
+    with pytest.raises(ValueError, match="refinement_resolutions: expected at least one"):
+        model(clip(), points(1), refinement_resolutions=[])
+
+
+class AutocastOfGpus(TorchFunctionMode):
+    """Beside autocast on a CPU: the operations that autocast on a GPU does in single precision."""
+
+    SINGLE = frozenset(
+        {
+            *("sum", "prod", "norm", "softmax", "log_softmax", "layer_norm", "softplus"),
+            *("pow", "square", "rsqrt", "exp", "log", "log1p"),
+        }
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in self.SINGLE:
+            args = [
+                x.float() if isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16 else x
+                for x in args
+            ]
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["tapnet", "tapir", "taplite"])
+def test_every_model_learns_in_bfloat16_as_gpus_compute_it(name: str) -> None:
+    torch.manual_seed(0)
+    model = build(name, **(SMALL if name == "tapir" else {})).train()
+    batch = batches.stack([training.moving(0, 3, 64, 8)])
+    terms = {}
+    for precise in (True, False):
+        with AutocastOfGpus(), torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+            terms[precise] = LOSSES["own" if name == "taplite" else "tapir"](model, batch)
+    assert {term.dtype for term in terms[False].values()} == {torch.float32}
+    for part, value in terms[True].items():
+        assert terms[False][part].item() == pytest.approx(value.item(), rel=0.1, abs=0.02), part
+    torch.stack(list(terms[False].values())).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

@@ -101,9 +101,10 @@ def test_points_do_not_disturb_one_another(model, clip):
         torch.testing.assert_close(alone.occlusion[:, 0], together.occlusion[:, row])
 
 
-def test_grids_dropped_for_memory_are_made_again_alike(model, clip):
+@pytest.mark.parametrize("kept", [0, 1])
+def test_grids_dropped_for_memory_are_made_again_alike(model, clip, kept):
     torch.manual_seed(0)
-    few = build("taplite", fine=16, coarse=24, hidden=32, frames_per_chunk=1, frames_kept=1)
+    few = build("taplite", fine=16, coarse=24, hidden=32, frames_per_chunk=1, frames_kept=kept)
     few.load_state_dict(model.state_dict())
     asked = queries([0, 2, 4])[None]
     expected = model(clip[None], asked)

@@ -99,7 +99,10 @@ def joined_in_time(old: tuple[Level, ...], new: tuple[Level, ...], drop: int) ->
 
 
 def default_resolutions(size: Size, initial: Size) -> tuple[Size, ...]:
-    """Where a video of `size` (height, width) is refined: `initial` up to its own. SPEC 2.3."""
+    """Where a video of `size` (height, width) is refined: `initial` up to its own. SPEC 2.3.
+
+    No side is below 16, where the reference would fail.
+    """
     if size == initial:
         return (initial,)
     ratios = [side / start for side, start in zip(size, initial, strict=True)]
@@ -108,6 +111,7 @@ def default_resolutions(size: Size, initial: Size) -> tuple[Size, ...]:
         return (initial,)
 
     def side(axis: int, level: int) -> int:
-        return math.floor(initial[axis] * ratios[axis] ** (level / (count - 1)) / 8) * 8
+        grown = initial[axis] * ratios[axis] ** (level / (count - 1))
+        return max(math.floor(grown / 8) * 8, 16)
 
     return tuple((side(0, level), side(1, level)) for level in range(count))

@@ -103,6 +103,8 @@ def checked_queries(video: Tensor, query_points: Tensor) -> Tensor:
     Raises ValueError for shapes that do not fit and for points that are not finite.
     """
     check_shapes(video=(video, "B T H W 3"), query_points=(query_points, "B N 3"))
+    if not video.shape[1]:
+        raise ValueError("video: expected at least one frame, got none")
     if not query_points.isfinite().all():
         raise ValueError(
             "query_points: expected finite numbers, got NaN or infinity; leave such points out"
@@ -150,7 +152,7 @@ def local_scores(
             for some, query in zip(flat.split(step), queries.split(step), strict=True)
         ]
     )
-    scores = scores.view(-1, cells, cells) * inside
+    scores = scores.to(part.dtype).view(-1, cells, cells) * inside  # bmm may have been autocast
     part_y, part_x = part[:, :1, None], part[:, 1:, None]
     scores = torch.lerp(scores[:, :-1], scores[:, 1:], part_y)
     return torch.lerp(scores[:, :, :-1], scores[:, :, 1:], part_x).flatten(1)
@@ -302,6 +304,7 @@ class BatchNorm2d(nn.Module):
         return torch.addcmul(offset[:, None, None], x, scale[:, None, None])
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.to(at_least_single(x.dtype))  # a difference of squares in half precision is noise
         mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             both = _Summed.apply(torch.stack([mean, square])) / torch.distributed.get_world_size()

@@ -58,5 +58,5 @@ def read_patch(grid: Tensor, frame: Tensor, place: Tensor, spread: bool = True) 
 def against(grid: Tensor, frame: Tensor, place: Tensor, patch: Tensor) -> Tensor:
     """[M, 49 * P]: features at the 7 x 7 places around `place` times those of a patch [M, P, C]."""
     cells, inside, part = cells_around(grid, frame, place, -RADIUS, RADIUS + 1)
-    scores = torch.bmm(cells, patch.transpose(1, 2)) * inside[:, :, None]
+    scores = torch.bmm(cells, patch.transpose(1, 2)).to(part.dtype) * inside[:, :, None]
     return _between(scores, part, 2 * RADIUS + 2).flatten(1)

@@ -124,6 +124,8 @@ class Tapir(nn.Module):
         if refinement_resolutions is None:
             refinement_resolutions = default_resolutions(size, self.settings.initial_resolution)
         refined = tuple(refinement_resolutions)
+        if not refined:
+            raise ValueError("refinement_resolutions: expected at least one (height, width)")
         if self.training or video.shape[1] <= self.settings.frames_per_window:
             return self._at_once(video, query_points, refined)[0]
         guesses = self._by_windows(video, query_points, refined)

@@ -227,6 +227,7 @@ class Taplite(nn.Module):
             moved = [(xy - expected) / 32, (xy - points.xy) / 32]
             moved = [m.clamp(-2, 2) for m in moved]
             change, hidden = self.correct(scores, torch.cat([facts, *moved], 1), hidden)
+            change, hidden = change.to(xy), hidden.to(points.hidden)  # if autocast to bfloat16
             guess = Guess(
                 xy + change[:, :2] * FINE,
                 change[:, 2].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
@@ -346,7 +347,7 @@ class Taplite(nn.Module):
                         rows = torch.cat([rows, starting])
                     if points is not None:
                         said[rows, t] = _said(points)
-                for t in list(kept)[: -self.settings.frames_kept]:
+                for t in list(kept)[: max(len(kept) - self.settings.frames_kept, 0)]:
                     del kept[t]
 
         walk(range(first, len(video)))
