@@ -108,6 +108,15 @@ def test_a_point_outside_the_frame_at_its_query_is_occluded(name: str) -> None:
     assert prediction.tracks.isfinite().all()
 
 
+def test_a_point_without_any_contrast_is_not_found_where_there_is_none_either(name: str) -> None:
+    video = moving(6).clone()
+    video[:, :, :48] = 40  # a flat band over a texture that moves
+    said = BASELINES[name]()(video, torch.tensor([[[0.0, 20.0, 60.0]]]))
+    # At most it goes along with the texture beside it: 6.5 pixels in these frames.
+    assert (said.tracks[0, 0] - torch.tensor([60.0, 20.0])).abs().max() < 7
+    assert not said.visible[0, 0, 1:].any()
+
+
 def test_a_point_is_at_its_query_in_its_frame(name: str) -> None:
     prediction = BASELINES[name]()(moving(), QUERIES[None])
     rows = torch.arange(len(QUERIES))

@@ -22,6 +22,7 @@ PATCH = 21  # pixels: side of a patch, and of the window of Lucas-Kanade
 MISSED = 1.0  # pixels: a motion whose way back misses its start by more is not believed
 ALIKE = 0.5  # correlation below which a patch is another patch
 FOUND = 0.85  # correlation above which a place that was searched for is the point's
+FLAT = 1e-3  # length of a normalised patch below which it has no contrast to be found by
 REACH = 8, 2, 32  # pixels: how far a lost point is looked for at first, more per frame, at most
 
 
@@ -134,6 +135,8 @@ def _search(gray: np.ndarray, point: Patches, moved: np.ndarray) -> tuple[np.nda
         if not inside(around, gray):
             continue
         for patch in (point.query[0], point.recent[0]):
+            if np.linalg.norm(patch) < FLAT:  # OpenCV would find it everywhere
+                continue
             where, fit = _best_fit(gray, patch, np.floor(around), reach)
             if fit > best:
                 best, place = fit, where
