@@ -351,6 +351,13 @@ def test_a_student_that_finds_alike_what_the_teacher_does_has_nothing_to_learn(
     assert LOSSES["taught"](model, batch)["features"].item() == pytest.approx(0, abs=1e-4)
 
 
+def test_a_student_that_sees_the_clips_smaller_is_refused() -> None:
+    settings = STUDENTS["tapir"][0] | {"initial_resolution": (32, 32)}
+    model, batch = models.build("tapir", **settings), batches.stack([training.moving(0, 3, 64, 8)])
+    with pytest.raises(ValueError, match=r"of the clips' size, \(8, 8\) cells, got \(4, 4\)"):
+        LOSSES["taught"](model, batch)
+
+
 def test_only_a_tapnet_or_tapir_is_taught() -> None:
     model, batch = models.build("taplite"), batches.stack([training.moving(0, 3, 32, 4)])
     with pytest.raises(ValueError, match="loss taught: expected a TAP-Net or TAPIR, got Taplite"):
@@ -602,6 +609,16 @@ def test_the_model_is_judged_on_the_way_and_the_best_is_kept(
     with Image.open(tmp_path / "videos" / "clip-100-00000004.gif") as shown:
         assert shown.size == (2 * training.SIDE, training.SIDE)
         assert shown.n_frames == training.FRAMES
+
+
+def test_labels_beside_the_image_are_judged_but_not_painted(tmp_path: Path, clips: Path) -> None:
+    beside = training.moving(100)
+    beside.query_points[0, 2] = training.SIDE + 0.25
+    tapvid.write(tmp_path / "beside.pkl", [beside])
+    evaluation = Evaluation(every=2, clips=0, datasets=(tmp_path / "beside.pkl",), videos=1)
+    train(training.tiny(tmp_path / "run", clips, evaluation=evaluation))
+    assert [line["step"] for line in lines(tmp_path / "run", "scores.jsonl")] == [2, 4]
+    assert (tmp_path / "run" / "videos" / "clip-100-00000004.gif").exists()
 
 
 def test_judging_changes_nothing_in_the_training(

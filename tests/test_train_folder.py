@@ -57,6 +57,14 @@ def test_the_last_few_are_kept(tmp_path: Path) -> None:
     assert loaded[0]["step"] == 200
 
 
+def test_what_a_person_put_beside_them_is_no_checkpoint(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, Checkpoints())
+    with folder.claimed():
+        folder.save(7, {"x": torch.ones(2)}, {})
+        (folder.checkpoints / "step-00000007 (copy)").mkdir()
+        assert folder.steps() == [7]
+
+
 def test_a_save_that_is_cut_off_leaves_nothing_to_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

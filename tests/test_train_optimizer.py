@@ -94,6 +94,17 @@ def test_every_parameter_is_in_one_group(name: str) -> None:
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
 
 
+def test_no_bias_decays_whatever_its_shape() -> None:
+    model = build("tapir", num_mixer_blocks=1, mixer_hidden_dim=16)
+    optimizer = adamw(model, Optim(weight_decay=0.1))
+    decays = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
+    of = {name: decays[id(p)] for name, p in model.named_parameters()}
+    assert of["mixer.blocks.0.grow_bias"] == of["mixer.blocks.0.shrink_bias"] == 0.0
+    assert of["mixer.blocks.0.grow"] == of["mixer.blocks.0.shrink"] == 0.1
+
+
 def test_modules_can_learn_more_slowly_or_not_at_all() -> None:
     model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(11)])
     optimizer = adamw(model, Optim(lr_scale={"1": 0.5, "1.bias": 0.25, "10": 0.0}))

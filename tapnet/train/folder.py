@@ -46,8 +46,8 @@ class Folder:
 
     def steps(self) -> list[int]:
         """Of the checkpoints there are, ascending."""
-        found = self.checkpoints.glob("step-*")
-        return sorted(int(path.name.removeprefix("step-")) for path in found)
+        found = (path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*"))
+        return sorted(int(number) for number in found if number.isdecimal())
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

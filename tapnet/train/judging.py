@@ -111,9 +111,12 @@ class Judge:
             return
         for clip in itertools.islice(open_dataset(self.datasets[0]), count):
             example = clip.example()
-            tracks = tracker.track(example.video, example.query_points)
+            height, width = example.video.shape[1:3]
+            y, x = example.query_points[:, 1], example.query_points[:, 2]
+            inside = (y >= 0) & (y <= height) & (x >= 0) & (x <= width)  # labels may lie beside it
+            tracks = tracker.track(example.video, example.query_points[inside])
             said = draw(example.video, tracks.xy, tracks.visible)
-            truth = draw(example.video, example.target_points, ~example.occluded)
+            truth = draw(example.video, example.target_points[inside], ~example.occluded[inside])
             frames = [np.hstack(pair) for pair in zip(said, truth, strict=True)]
             gif = _gif(frames)
             folder = self.run.out / "videos"

@@ -53,6 +53,12 @@ def taught(model: nn.Module, batch: Batch) -> Terms:
     prediction, grid, _ = model.with_features(batch.video, batch.query_points)
     with torch.no_grad():
         wanted = _teacher(grid.device).grids(batch.video.flatten(0, 1)).coarse
+    # The teacher pads a video to multiples of 16; more may not be missing from the student.
+    if any(size - 1 > own for size, own in zip(wanted.shape[1:3], grid.shape[2:4], strict=True)):
+        raise ValueError(
+            f"loss taught: expected features of the clips' size, {tuple(wanted.shape[1:3])} cells, "
+            f"got {tuple(grid.shape[2:4])}; make augment.size and model.initial_resolution equal"
+        )
     wanted = wanted[:, : grid.shape[2], : grid.shape[3]].unflatten(0, grid.shape[:2])
     distance = F.kl_div(_alike(grid), _alike(wanted), reduction="none", log_target=True)
     return {**_terms(prediction, batch), "features": distance.sum(-1).mean()}

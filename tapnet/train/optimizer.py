@@ -67,7 +67,8 @@ def _decayed(model: nn.Module) -> Iterator[str]:
     """
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix, recurse=False):
-            if parameter.ndim >= 2 or isinstance(module, nn.InstanceNorm2d):
+            bias = name.endswith("bias")  # the mixer's are [4, C]
+            if (parameter.ndim >= 2 and not bias) or isinstance(module, nn.InstanceNorm2d):
                 yield name
 
 
