@@ -151,7 +151,7 @@ def check(points: Any, size: tuple[int, int], num_frames: int | None = None) -> 
     outside the image (0..width, 0..height) or outside its frames (0..num_frames - 1).
     """
     try:
-        rows = np.asarray(points, np.float32)
+        rows = np.array(points, np.float32)  # a copy: what is asked for stays what it was
     except (ValueError, TypeError) as error:
         raise ValueError(f"points: expected rows of three numbers t,y,x, but {error}") from error
     if rows.size == 0 and rows.shape in {(0,), (0, 3)}:

@@ -52,7 +52,7 @@ class OnlineModel(Model, Protocol):
 
 def prepare(frame: np.ndarray, size: Size, device: torch.device) -> Tensor:
     """`frame` [H, W, 3] uint8 as a model wants it: uint8, of `size`, on its device."""
-    tensor = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    tensor = torch.from_numpy(np.require(frame, requirements=["C", "W"])).to(device)
     return tensor if frame.shape[:2] == tuple(size) else video.resize(tensor, size)
 
 

@@ -47,16 +47,25 @@ def load(
     about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError
     for an unknown name, naming the choices, and FileNotFoundError for a path that leads nowhere.
     """
-    sides = (resolution,) if isinstance(resolution, int) else resolution
-    if sides is not None and min(sides) < 1:
-        raise ValueError(
-            f"resolution: expected one or two positive numbers of pixels, got {resolution}"
-        )
+    resolution = _checked(resolution)
     where = _choose_device(device)
     model, called = _build(name)
     if isinstance(model, torch.nn.Module):
         model = model.to(where).eval().requires_grad_(False)
     return Tracker(model, called, resolution or model.resolution, where)
+
+
+def _checked(resolution: Any) -> Resolution:
+    """One whole number or (height, width), as numbers of Python; ValueError for anything else."""
+    if resolution is None:
+        return None
+    sides = np.asarray(resolution)
+    if sides.dtype.kind not in "iu" or sides.shape not in {(), (2,)} or sides.min() < 1:
+        raise ValueError(
+            f"resolution: expected one or two positive numbers of pixels, whole ones, got "
+            f"{resolution}"
+        )
+    return int(sides) if sides.ndim == 0 else (int(sides[0]), int(sides[1]))
 
 
 def choices() -> list[str]:

@@ -10,6 +10,7 @@ import tapnet
 from tapnet import video as video_io
 from tapnet.baselines.klt import KLT
 from tapnet.geometry import fitted
+from tapnet.stream import prepare
 from tapnet.structs import Prediction
 from tapnet.tracker import Tracker, load
 
@@ -336,6 +337,32 @@ def test_one_number_is_a_resolution_in_the_shape_of_the_frames() -> None:
 def test_an_impossible_resolution_is_refused() -> None:
     with pytest.raises(ValueError, match="resolution: expected one or two positive numbers"):
         load("klt", resolution=(0, 5))
+    for odd in (32.0, "32", [32], [32, 32, 3], [32, 31.5]):
+        with pytest.raises(ValueError, match=r"one or two .* whole ones, got"):
+            load("klt", resolution=odd)
+
+
+def test_a_resolution_may_be_a_list_or_of_numpy() -> None:
+    assert load("klt", resolution=[32, 48]).resolution == (32, 48)
+    assert load("klt", resolution=np.array([32, 48])).resolution == (32, 48)
+    assert load("klt", resolution=np.int64(32)).resolution == 32
+
+
+def test_what_was_asked_for_stays_when_the_caller_changes_his_array() -> None:
+    points = np.array([[0, 12, 32]], np.float32)
+    tracks = load("still").track(moving_texture(), points)
+    points[:] = 0
+    assert tracks.query_points.tolist() == [[0, 12, 32]]
+
+
+def test_frames_that_cannot_be_written_to_are_copied() -> None:
+    """PyTorch warns of tensors that share their memory."""
+    frame = moving_texture()[0].copy()
+    assert np.shares_memory(prepare(frame, frame.shape[:2], torch.device("cpu")).numpy(), frame)
+    frame.setflags(write=False)
+    given = prepare(frame, frame.shape[:2], torch.device("cpu")).numpy()
+    assert not np.shares_memory(given, frame)
+    np.testing.assert_array_equal(given, frame)
 
 
 @pytest.mark.parametrize(
