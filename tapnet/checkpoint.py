@@ -128,6 +128,8 @@ def name_of(model: nn.Module) -> str:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file of weights, got a folder")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the path of a checkpoint")
     return path

@@ -70,7 +70,7 @@ def track(
         video: A video file, or a folder of images.
         points: Where to start: "grid:16" (16 x 16 points on the first frame tracked),
             "grid:16@30" (on frame 30), "t,y,x;t,y,x" in frames and pixels, or a file of such rows
-            (.csv .txt .json .npy .npz).
+            (.csv .txt .json .npy .npz); a first row of the names t, y and x tells another order.
         model: Which tracker: a name that `tapnet models` lists, or a file of weights.
         start: First frame to track; t in the points counts all frames of the video all the same.
         stop: Frame after the last one to track.
@@ -84,6 +84,8 @@ def track(
     from tapnet.video import open as open_video
 
     clip, tracker = open_video(video), _load(model, device, resolution)
+    if not save:
+        raise ValueError("save: expected one or more of npz, csv, pkl, mp4, got none")
     prepare_folder(out)
     threads = leave_busy_cores()
     began = time.monotonic()
@@ -312,7 +314,14 @@ def _load(model: str | None, device: str, resolution: str | None) -> tapnet.Trac
 
 def resolution_of(text: str) -> tuple[int, int] | int:
     """HEIGHTxWIDTH, or N for about N * N pixels in the shape of the frames."""
-    return int(text) if text.isdecimal() else size_of(text)
+    if text.isdecimal():
+        return int(text)
+    try:
+        return size_of(text)
+    except ValueError as error:
+        raise ValueError(
+            f"resolution: expected HEIGHTxWIDTH such as 256x384 or one number, got {text!r}"
+        ) from error
 
 
 def size_of(text: str, what: str = "resolution") -> tuple[int, int]:

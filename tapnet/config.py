@@ -122,6 +122,8 @@ def read(config: str | Path) -> Run:
             f"{path}: no such config; give a Python file with get_config(), such as those in "
             f"{CONFIGS}: {shipped}"
         )
+    if path.suffix != ".py":
+        raise ValueError(f"{path}: expected a Python file (.py) with get_config(), got another")
     content = runpy.run_path(str(path))
     variants = {name: made for name, made in content.items() if _returns_run(made)}
     if variant not in variants:

@@ -96,7 +96,8 @@ def _read_npz(path: Path) -> Tracks:
                 raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(stored)}")
             read = {key: stored[key] for key in _KEYS}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a tapnet tracks file: {error}") from error
+        told = "numpy cannot read it" if "allow_pickle" in str(error) else error
+        raise ValueError(f"{path}: not a tapnet tracks file: {told}") from error
     height, width = (int(n) for n in read["size"])
     fps = float(read["fps"])
     return Tracks(

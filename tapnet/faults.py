@@ -22,6 +22,15 @@ def exit_code(work: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if os.environ.get("TAPNET_DEBUG") or not _is_lack_of_memory(error):
+            raise
+        print(
+            "tapnet: not enough memory; ask for fewer points, fewer frames or a lower resolution "
+            f"({_one_line(error)})",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, OSError, ImportError) as error:  # ImportError: an extra is missing
         if os.environ.get("TAPNET_DEBUG") or not is_told_to_users(error):
             raise
@@ -37,6 +46,12 @@ def is_told_to_users(error: Exception) -> bool:
     origin = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(__file__).parent in Path(origin.filename).parents
     return ours and (origin.line or "").startswith("raise")
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether numpy's, Python's, or torch's (a RuntimeError that says so)."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in said or "out of memory" in said
 
 
 def _one_line(error: Exception) -> str:

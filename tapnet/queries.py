@@ -206,6 +206,8 @@ def parse(text: str | Path, size: tuple[int, int], num_frames: int | None = None
             raise FileNotFoundError(f"{path}: no such file; points are given as {FORMS}")
         try:
             return check(_READERS[path.suffix.lower()](path), size, num_frames)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: expected rows of t,y,x as text in UTF-8") from error
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: {error}") from error
     lines = [row for row in str(text).split(";") if row.strip()]
@@ -252,18 +254,28 @@ def _read_text(path: Path) -> list[list[float]]:
 
 
 def _read_json(path: Path) -> Any:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected JSON, but: {error}") from error
     if isinstance(content, dict) and "query_points" not in content:
         raise ValueError(f"expected rows or an object with query_points, got {list(content)}")
     return content["query_points"] if isinstance(content, dict) else content
 
 
+def _loaded(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError("expected numbers as numpy writes them, got something else") from error
+
+
 def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    return _loaded(path)
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
+    with _loaded(path) as arrays:
         if "query_points" in arrays:
             return arrays["query_points"]
         if len(arrays.files) == 1:

@@ -68,7 +68,8 @@ def render(
     recipe = Recipe(seed, settings, pack, part, backend)
     with Progress("rendering", "clips") as progress:
         done = shards.write(out, recipe, count, workers=_count(workers), progress=progress)
-    print(f"wrote {done} clips to {out}, {count - done} were there")
+    others = "" if done == count else ", the others were there"
+    print(f"rendered {done} of {count} clips into {out}{others}")
 
 
 def assets(
@@ -93,7 +94,8 @@ def assets(
 
     Args:
         folder: The pack. A build that was stopped goes on when called again.
-        sources: Packages to take from; "none" takes only your own folders.
+        sources: Packages to take from; "none" takes only your own folders, beside the
+            patterns that are computed.
         photos: Folders of your images to be hung on walls.
         textures: Folders of your images to cover floors and things.
         meshes: Folders of your .obj and .glb files.
@@ -197,6 +199,8 @@ def _settings(preset: Preset, frames: int, size: str, points: int, samples: int)
 
 
 def _count(workers: int | None) -> int:
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers: expected 0 or more processes, got {workers}")
     return (os.cpu_count() or 1) if workers is None else workers
 
 

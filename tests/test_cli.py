@@ -13,6 +13,7 @@ from pathlib import Path
 import fill
 import numpy as np
 import pytest
+import torch
 import vectors
 
 import tapnet
@@ -266,7 +267,13 @@ def bad(folder: Path, clip: Path) -> dict[str, Path]:
         ("track CLIP --model exploit.pt", "exploit.pt"),
         ("track CLIP --model nowhere.npy", "nowhere.npy: no such file"),
         ("track CLIP --start 5", "0 <= start < stop <= 5"),
-        ("track CLIP --resolution 2by3", "HEIGHTxWIDTH"),
+        ("track CLIP --resolution 2by3", "HEIGHTxWIDTH such as 256x384 or one number, got '2by3'"),
+        ("track CLIP --save", "save: expected one or more of npz, csv, pkl, mp4, got none"),
+        (
+            "track CLIP --points raw.npy",
+            "expected numbers as numpy writes them",
+        ),
+        ("convert . a.safetensors", ".: expected a file of weights, got a folder"),
         ("track CLIP --device tpu", "no device 'tpu'"),
         ("track CLIP --out file", "file: expected a folder to write into"),
         ("track CLIP --out file/deeper", "Not a directory"),
@@ -336,6 +343,40 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(cli.COMMANDS, "models", buggy)
     with pytest.raises(ValueError, match="broadcast"):
+        cli.main(["models"])
+
+
+@pytest.mark.parametrize(
+    "lack",
+    [
+        MemoryError("Unable to allocate 74.5 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+    ids=["numpy", "cpu", "gpu"],
+)
+def test_a_lack_of_memory_is_one_line(
+    lack: Exception, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large() -> None:
+        """Asks for more than there is."""
+        raise lack
+
+    monkeypatch.setitem(cli.COMMANDS, "models", large)
+    code, out, err = run("models")
+    assert (code, out) == (2, "")
+    assert err.startswith("tapnet: not enough memory; ask for fewer points, fewer frames or a ")
+    assert err.count("\n") == 1
+    assert str(lack) in err
+
+
+def test_another_error_while_running_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def buggy() -> None:
+        """Multiplies what does not fit."""
+        torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+    monkeypatch.setitem(cli.COMMANDS, "models", buggy)
+    with pytest.raises(RuntimeError, match="shapes"):
         cli.main(["models"])
 
 

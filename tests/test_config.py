@@ -111,6 +111,9 @@ def test_a_config_of_ones_own_has_variants(tmp_path: Path) -> None:
 def test_configs_that_are_not_there_or_give_no_run_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"causal_tapir_config\.py.*tapnet_config\.py"):
         config.read(tmp_path / "nothing.py")
+    (tmp_path / "clips.pkl").write_bytes(b"\0")
+    with pytest.raises(ValueError, match=r"clips.pkl: expected a Python file \(.py\)"):
+        config.read(tmp_path / "clips.pkl")
     (tmp_path / "wrong.py").write_text("def get_config(): return 3\n")
     with pytest.raises(ValueError, match=r"get_config\(\) must return a Run, got int"):
         config.read(tmp_path / "wrong.py")

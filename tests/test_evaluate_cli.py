@@ -180,6 +180,31 @@ def test_a_dataset_that_is_wrong_is_one_clear_line(
     assert not Path("harmed").exists()
 
 
+def test_an_evaluation_that_failed_stands_in_nobodys_way(
+    run: Run, dataset: Path, tmp_path: Path
+) -> None:
+    copy, out = tmp_path / "copy.pkl", tmp_path / "runs"
+    copy.write_bytes(dataset.read_bytes()[:-100])
+    args = ("evaluate", "--dataset", copy, "--model", "still", "--out", out)
+    assert run(*args)[0] == 2
+    copy.write_bytes(dataset.read_bytes())  # "get it again"
+    assert run(*args)[0] == 0
+    code, _, err = run(*args, "--query-mode", "strided")
+    assert code == 2
+    assert "holds predictions made with query_mode 'first' (now 'strided')" in err
+
+
+def test_predictions_do_not_go_into_the_folder_of_a_training(
+    run: Run, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "still").mkdir()
+    (tmp_path / "still" / "run.json").touch()
+    args = ("evaluate", "--dataset", dataset, "--model", "still", "--out", tmp_path)
+    code, _, err = run(*args)
+    assert code == 2
+    assert "still: holds a training; choose another folder with --out" in err
+
+
 def test_a_dataset_without_any_visible_point_has_no_score_and_says_so(
     run: Run, tmp_path: Path
 ) -> None:

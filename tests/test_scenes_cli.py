@@ -53,8 +53,9 @@ def test_the_group_lists_its_commands(run: Run) -> None:
 def test_render_writes_shards_and_goes_on(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "new" / "clips"
     args = ("render", out, *SMALL, "--points", "4", "--samples", "1", "--workers", "0")
-    assert run(*args, "--count", "2")[:2] == (0, f"wrote 2 clips to {out}, 0 were there\n")
-    assert run(*args, "--count", "2")[:2] == (0, f"wrote 0 clips to {out}, 2 were there\n")
+    assert run(*args, "--count", "2")[:2] == (0, f"rendered 2 of 2 clips into {out}\n")
+    told = f"rendered 0 of 2 clips into {out}, the others were there\n"
+    assert run(*args, "--count", "2")[:2] == (0, told)
     first, _ = shards.read(out)
     assert first.video.shape == (2, 32, 48, 3)
     assert first.target_points.shape == (4, 2, 2)
@@ -67,12 +68,20 @@ def test_what_cannot_be_rendered_is_one_line(run: Run, tmp_path: Path) -> None:
     for change, message in [
         (("--size", "32"), "size: expected HEIGHTxWIDTH"),
         (("--frames", "0"), "frames: at least 1"),
+        (("--frames", "1000000000"), "frames of 8 GB at most, since a clip is held in memory"),
+        (("--workers", "-1"), "workers: expected 0 or more processes, got -1"),
         (("--pack", tmp_path / "none"), "found no such folder; make a pack with"),
     ]:
         code, out, err = run("render", tmp_path / "clips", "--workers", "0", *change)
         assert (code, out) == (2, ""), change
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_a_folder_without_clips_is_nobodys(run: Run, tmp_path: Path) -> None:
+    args = ("render", tmp_path / "clips", *SMALL, "--workers", "0")
+    assert run(*args, "--count", "0")[0] == 0
+    assert run(*args, "--count", "1", "--seed", "1")[0] == 0
 
 
 def test_a_full_disk_is_told_with_what_was_kept(

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import tapnet
 from tapnet import checkpoint, cli, config, models
-from tapnet.config import Checkpoints, Evaluation, Optim
+from tapnet.config import Checkpoints, Data, Evaluation, Optim
 from tapnet.data import batches, tapvid
 from tapnet.models import MODELS, TapNet, TapNetSettings
 from tapnet.models.layers import CostVolumeHead
@@ -567,6 +567,10 @@ def test_every_model_can_have_its_images_channels_last(name: str) -> None:
         ({"loss": "own"}, "method training_losses, Toy has none; take one of tapir, first_rel"),
         ({"model": 3}, "model: expected one of TapNetSettings, .* got int"),
         ({"device": "gpu"}, "device: expected auto, cpu, cuda, cuda:N or mps, got 'gpu'"),
+        ({"steps": 0}, "steps: expected 1 or more, got 0"),
+        ({"optim": Optim(batch=0)}, "optim.batch: expected 1 or more, got 0"),
+        ({"checkpoint": Checkpoints(keep=0)}, "checkpoint.keep: expected 1 or more, got 0"),
+        ({"data": Data(workers=-1)}, "data.workers: expected 0 or more, got -1"),
         ({"budget": "9"}, "budget: expected a duration such as 540s, 90m or 12h, got '9'"),
         ({"optim": Optim(lr_scale={"backbones": 0.1})}, "its modules are backbone, head and what"),
     ],

@@ -1,20 +1,18 @@
 """taplite, our own tracker: online, and small enough for a laptop CPU. No paper.
 
-    SCENES="tapnet scenes render --samples 2 --count 1200"
-    $SCENES clips/default --seed 1
-    $SCENES clips/wild --seed 2 --preset wild
-    SCENES="tapnet scenes render --samples 1 --count 450 --frames 60"
-    $SCENES clips/long --seed 11
-    $SCENES clips/long-wild --seed 12 --preset wild
-    SCENES="tapnet scenes render --samples 2 --count 420"
-    $SCENES clips/more --seed 41
-    $SCENES clips/more-wild --seed 42 --preset wild
-    SCENES="tapnet scenes render --samples 1 --count 180 --frames 60"
-    $SCENES clips/more-long --seed 43
-    $SCENES clips/more-long-wild --seed 44 --preset wild
-    SCENES="tapnet scenes render --samples 1 --count 220 --frames 30 --size 448x448 --points 600"
-    $SCENES clips/sharp --seed 45
-    $SCENES clips/sharp-wild --seed 46 --preset wild
+    tapnet scenes assets pack    # the large one
+    render() { tapnet scenes render "$@" --pack pack; }
+    render clips/default --seed 1 --samples 2 --count 1104
+    render clips/wild --seed 2 --samples 2 --count 1104 --preset wild
+    render clips/long --seed 11 --samples 1 --count 450 --frames 60
+    render clips/long-wild --seed 12 --samples 1 --count 450 --frames 60 --preset wild
+    render clips/more --seed 41 --samples 2 --count 420
+    render clips/more-wild --seed 42 --samples 2 --count 420 --preset wild
+    render clips/more-long --seed 43 --samples 1 --count 180 --frames 60
+    render clips/more-long-wild --seed 44 --samples 1 --count 180 --frames 60 --preset wild
+    sharp() { render "$@" --samples 1 --count 220 --frames 30 --size 448x448 --points 600; }
+    sharp clips/sharp --seed 45
+    sharp clips/sharp-wild --seed 46 --preset wild
     python tools/start_taplite.py runs/taplite-start.safetensors    # ImageNet in the backbone
     python tapnet/experiment.py --config tapnet/configs/taplite_config.py:short
     python tapnet/experiment.py --config tapnet/configs/taplite_config.py

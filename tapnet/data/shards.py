@@ -232,7 +232,7 @@ def _description(recipe: Recipe) -> dict[str, Any]:
 def _agree(folder: Path, description: dict[str, Any]) -> None:
     """Writes dataset.json, or checks that the one there says the same."""
     path = folder / "dataset.json"
-    if not path.is_file():
+    if not path.is_file() or not any(folder.glob("*.tar")):
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(description, indent=1) + "\n")
         return

@@ -68,13 +68,18 @@ class Independence:
 
 
 def claim(out: Path, protocol: Protocol, dataset: Path) -> None:
-    """Make `out` the folder of this protocol's predictions, or refuse if it is another's."""
+    """Make `out` the folder of this protocol's predictions, or refuse if it is another's.
+
+    A folder without any, as an evaluation leaves that failed at the first clip, is made anew.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / SETTINGS).exists():
-        if any(out.glob("*.npz")):
-            raise ValueError(f"{out}: expected a new folder, got .npz files without {SETTINGS}")
+    if (out / "run.json").exists():
+        raise ValueError(f"{out}: holds a training; choose another folder with --out")
+    if not any(out.glob("*.npz")):
         _write(out / SETTINGS, {"protocol": asdict(protocol), "path": str(dataset.resolve())})
         return
+    if not (out / SETTINGS).exists():
+        raise ValueError(f"{out}: expected a new folder, got .npz files without {SETTINGS}")
     found, wanted = asdict(read_settings(out)), asdict(protocol)
     differing = [f"{k} {found[k]!r} (now {wanted[k]!r})" for k in wanted if found[k] != wanted[k]]
     if differing:

@@ -71,7 +71,7 @@ def _device() -> torch.device:
         return torch.device("cpu")
     device = torch.accelerator.current_accelerator()
     if device is None:
-        raise RuntimeError(
+        raise ValueError(
             "the triton backend needs a GPU, and torch finds none; use the numba backend, or set "
             "TRITON_INTERPRET=1 to run it, very slowly, on the CPU"
         )

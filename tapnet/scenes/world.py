@@ -26,6 +26,7 @@ Shape = Literal["mesh", "sheet", "figure", "box", "ball"]
 Cover = Literal["own", "surface", "photo", "plain"]
 
 MOST_SAMPLES = 64
+MOST_BYTES = 8 << 30  # of the frames of a clip
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Settings:
         wanted = {
             "size: at least 1 x 1 pixel": min(self.size) >= 1,
             "frames: at least 1": self.frames >= 1,
+            f"frames of {MOST_BYTES >> 30} GB at most, since a clip is held in memory": (
+                3 * self.frames * self.size[0] * self.size[1] <= MOST_BYTES
+            ),
             "points: at least 0": self.points >= 0,
             f"samples: 1 to {MOST_SAMPLES}": 1 <= self.samples <= MOST_SAMPLES,
             "objects: 0 <= fewest <= most": 0 <= fewest <= most,

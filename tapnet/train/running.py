@@ -59,6 +59,7 @@ def _train(run: Run, mode: Mode, tell: Tell | None, clock: Clock) -> int:
     with joined(run.device) as us, Stop() as stop:
         folder = Folder(run.out, run.checkpoint)
         source = None if mode == "eval" else source_of(run)  # fails before anything is done
+        _check_counts(run)
         if not us.first:
             us.wait()
             other = _Training(run, us, folder, clock, stop)
@@ -242,6 +243,20 @@ class _First(_Training):
         path = self.run.out / "model.safetensors"
         checkpoint.save(path, self.trainer.average.model, step=str(self.trainer.step))
         _log.info("wrote %s", path)
+
+
+def _check_counts(run: Run) -> None:
+    least = {
+        "steps": (run.steps, 1),
+        "optim.batch": (run.optim.batch, 1),
+        "optim.accumulate": (run.optim.accumulate, 1),
+        "checkpoint.keep": (run.checkpoint.keep, 1),
+        "log_every": (run.log_every, 1),
+        "data.workers": (run.data.workers or 0, 0),
+    }
+    for name, (given, wanted) in least.items():
+        if given < wanted:
+            raise ValueError(f"{name}: expected {wanted} or more, got {given}")
 
 
 def source_of(run: Run) -> Source:
