@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from test_kubric import encode, from_above, movi, turning, write
 
+import tapnet
 from tapnet.data import open_dataset, shards
+from tapnet.evaluate import evaluate
 from tapnet.structs import Example
 
 
@@ -55,5 +57,8 @@ def test_rendered_clips_come_back_with_their_queries(tmp_path: Path) -> None:
         np.testing.assert_allclose(getattr(asked, name), getattr(example, name), rtol=1e-12)
     assert clip.name == example.name
     assert np.abs(clip.video().astype(int) - example.video).mean() < 20
+    for mode, judged in (("first", "after their frame"), ("strided", "on all others")):
+        protocol = evaluate(tmp_path, tapnet.load("still"), query_mode=mode).protocol
+        assert protocol.conditions()["queries"].startswith(f"those of the set, judged {judged}; ")
     with pytest.raises(FileNotFoundError, match=r"expected files named like movi_e-validation"):
         list(open_dataset(tmp_path, "movi"))

@@ -206,6 +206,7 @@ class Dataset(ABC):
     kind: ClassVar[str]  # its name in `tapnet.data.DATASETS`
     title: ClassVar[str]  # the sets that come in this layout
     had_from: ClassVar[str]  # where a user gets them
+    asks_itself: ClassVar[bool] = False  # whether clips say what to ask, on whatever frame
 
     @property
     def name(self) -> str:

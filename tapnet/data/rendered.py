@@ -24,6 +24,7 @@ class Movi(Dataset):
     kind: ClassVar[str] = "movi"
     title: ClassVar[str] = "TAP-Vid-Kubric (MOVi-E, MOVi-F)"
     had_from: ClassVar[str] = "gs://kubric-public/tfds/movi_e/256x256 (Kubric)"
+    asks_itself: ClassVar[bool] = True
 
     @classmethod
     def fits(cls, path: Path) -> bool:
@@ -53,6 +54,7 @@ class Scenes(Dataset):
     kind: ClassVar[str] = "scenes"
     title: ClassVar[str] = "our scenes (`tapnet scenes render`)"
     had_from: ClassVar[str] = "`tapnet scenes render`"
+    asks_itself: ClassVar[bool] = True
 
     @classmethod
     def fits(cls, path: Path) -> bool:

@@ -46,6 +46,7 @@ class TapVid3d(Dataset):
     kind: ClassVar[str] = "tapvid3d"
     title: ClassVar[str] = "TAPVid-3D"
     had_from: ClassVar[str] = HAD_FROM
+    asks_itself: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

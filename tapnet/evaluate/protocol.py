@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import torch
 
 import tapnet
-from tapnet.data import Dataset
+from tapnet.data import DATASETS, Dataset
 from tapnet.geometry import Resolution as Given
 from tapnet.geometry import Size, fitted
 from tapnet.metrics import QueryMode
@@ -123,18 +123,30 @@ class Protocol:
             )
         return self.query_mode
 
+    @property
+    def of_the_set(self) -> bool:
+        """Whether the set says what is asked."""
+        return self.kind in DATASETS and DATASETS[self.kind].asks_itself
+
+    @property
+    def queries(self) -> str:
+        """What was asked, and where the answers are judged, in a few words."""
+        first = self.query_mode == "first"
+        if self.of_the_set:
+            return f"those of the set, judged {'after their frame' if first else 'on all others'}"
+        return "first" if first else f"{self.query_mode}, every 5th frame"
+
     def conditions(self) -> dict[str, str]:
         """What scores must share to compare, for people, in lines."""
         dataset = f"{self.dataset} ({self.kind}), sha256 {self.dataset_sha256[:16]}"
         if self.predictions_sha256 is not None:
             queries = "those of the set, on all frames; tracked elsewhere"
             return {"dataset": dataset, "queries": queries, "judged": self.judged}
-        stride = ", every 5th frame" if self.query_mode == "strided" else ""
         resized = "" if self.resize_filter == "none" else f", resized by {self.resize_filter}"
         together = "all points" if self.points_per_call == "all" else self.points_per_call
         return {
             "dataset": dataset,
-            "queries": f"{self.query_mode}{stride}; tracked {self.direction}; {together} per call, "
+            "queries": f"{self.queries}; tracked {self.direction}; {together} per call, "
             f"support points: {self.support_points}",
             "video": f"{self.resolution}{resized}",
         }

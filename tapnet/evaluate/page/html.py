@@ -61,6 +61,8 @@ def section(results: Sequence[Result], plots: Sequence[Plot], films: Sequence[Fi
 def _asked(protocol: Protocol) -> str:
     if protocol.query_mode == "set":
         return protocol.judged
+    if protocol.of_the_set:
+        return f"queries {protocol.queries}"
     return f"query mode {protocol.query_mode}"
 
 
