@@ -80,6 +80,8 @@ def evaluate(
     from tapnet.tracker import DEFAULT, load
 
     names = [name for name in (model or DEFAULT).split(",") if name]
+    if not names:
+        raise ValueError(f"model: expected one name or more, separated by commas, got {model!r}")
     given, opened = _resolution(resolution), open_dataset(dataset, kind)
     folders = [_folder(out, load(name, device).name) for name in names]  # all names are right
     if len(set(folders)) < len(folders) and out is not None:

@@ -113,6 +113,7 @@ def test_options_reach_the_protocol(run: Run, dataset: Path) -> None:
     ("args", "message"),
     [
         ("evaluate --dataset CLIPS --model klt,kltt", "no model 'kltt': there are"),
+        ("evaluate --dataset CLIPS --model ,", "model: expected one name or more, separated by"),
         ("evaluate --dataset CLIPS --model klt,klt --out o", "trackers of different names"),
         ("evaluate --dataset CLIPS --resolution full", "HEIGHTxWIDTH"),
         ("evaluate --dataset CLIPS --points-per-call 0", "expected 1 or more, got 0"),
