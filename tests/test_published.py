@@ -180,9 +180,8 @@ def test_causal_tapir_gives_the_published_outputs_frame_by_frame(
     model = load_model(published, path, config)
     video, query_points = make_video(config), torch.from_numpy(arrays["query_points"]).float()
     size = (video.shape[2], video.shape[3])
-    state = TapirState(
-        features=model.query_features(model.feature_grids(video), query_points, size)
-    )
+    levels = model.feature_grids(video)
+    state = TapirState(features=model.query_features(levels, query_points, size))
     found = []
     for t, frame in enumerate(video[0]):
         if config.get("update") and t == config["update"]["frame"]:
@@ -194,7 +193,6 @@ def test_causal_tapir_gives_the_published_outputs_frame_by_frame(
         assert_close(joined, arrays[name], tolerance, name)
     assert_same_memory(state, arrays)
     if "offline_nopin_tracks" in arrays:  # a whole clip at once is the same, unless pinned
-        levels = model.feature_grids(video)
         features = model.query_features(levels, query_points, size)
         whole = model.prediction(model.estimate(levels, features), 1, size)
         assert_close(whole.tracks, arrays["offline_nopin_tracks"], TAPIR["tracks"], "offline")

@@ -23,7 +23,7 @@ from tapnet.evaluate.protocol import Protocol
 from tapnet.files import replacing
 from tapnet.structs import check_shapes
 
-SETTINGS = "settings.json"
+SETTINGS, RESULT = "settings.json", "result.json"
 _INDEPENDENCE = "independence.json"
 _ARRAYS = ("query_points", "tracks", "visible", "confidence", "size")
 
@@ -70,12 +70,13 @@ class Independence:
 def claim(out: Path, protocol: Protocol, dataset: Path) -> None:
     """Make `out` the folder of this protocol's predictions, or refuse if it is another's.
 
-    A folder without any, as an evaluation leaves that failed at the first clip, is made anew.
+    A folder without any and without a result, as an evaluation leaves that failed at the first
+    clip, is made anew.
     """
     out.mkdir(parents=True, exist_ok=True)
     if (out / "run.json").exists():
         raise ValueError(f"{out}: holds a training; choose another folder with --out")
-    if not any(out.glob("*.npz")):
+    if not any(out.glob("*.npz")) and not (out / RESULT).exists():
         _write(out / SETTINGS, {"protocol": asdict(protocol), "path": str(dataset.resolve())})
         return
     if not (out / SETTINGS).exists():

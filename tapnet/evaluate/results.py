@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from tapnet.evaluate.cost import Cost
-from tapnet.evaluate.folder import Independence
+from tapnet.evaluate.folder import RESULT, Independence
 from tapnet.evaluate.protocol import Protocol
 from tapnet.evaluate.statistics import Interval, Sums, interval, mean_of
 from tapnet.files import replacing
 from tapnet.metrics import Mean
 
-RESULT, POINTS, CURVES = "result.json", "points.csv", "curves.npz"
+POINTS, CURVES = "points.csv", "curves.npz"
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tapnet.data import Dataset, open_dataset
 from tapnet.evaluate import folder, summary
+from tapnet.evaluate.folder import RESULT
 from tapnet.evaluate.page import files, html
 from tapnet.evaluate.page.clips import Film, films
 from tapnet.evaluate.page.plots import plots
 from tapnet.evaluate.protocol import sha256_of
-from tapnet.evaluate.results import RESULT, Result, read_result
+from tapnet.evaluate.results import Result, read_result
 from tapnet.evaluate.summary import COLUMNS
 from tapnet.files import replacing
 
