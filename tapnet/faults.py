@@ -22,17 +22,10 @@ def exit_code(work: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
-    except (MemoryError, RuntimeError) as error:
-        if os.environ.get("TAPNET_DEBUG") or not _is_lack_of_memory(error):
-            raise
-        print(
-            "tapnet: not enough memory; ask for fewer points, fewer frames or a lower resolution "
-            f"({_one_line(error)})",
-            file=sys.stderr,
-        )
-        return 2
-    except (ValueError, OSError, ImportError) as error:  # ImportError: an extra is missing
-        if os.environ.get("TAPNET_DEBUG") or not is_told_to_users(error):
+    except Exception as error:
+        kinds = ValueError, OSError, ImportError  # ImportError: an extra is missing
+        told = isinstance(error, kinds) and is_told_to_users(error)
+        if os.environ.get("TAPNET_DEBUG") or not (told or _is_lack_of_memory(error)):
             raise
         print(f"tapnet: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -50,11 +43,15 @@ def is_told_to_users(error: Exception) -> bool:
 
 def _is_lack_of_memory(error: Exception) -> bool:
     """Whether numpy's, Python's, or torch's (a RuntimeError that says so)."""
-    said = str(error)
-    return isinstance(error, MemoryError) or "allocate memory" in said or "out of memory" in said
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in ("allocate memory", "out of memory"))
+    return isinstance(error, MemoryError)
 
 
 def _one_line(error: Exception) -> str:
+    if _is_lack_of_memory(error):
+        advice = "ask for fewer points, fewer frames or a lower resolution"
+        return f"not enough memory; {advice} ({' '.join(str(error).split())})"
     if isinstance(error, OSError) and error.strerror == os.strerror(errno.ENOSPC):
         return "no space left on the disk; free some, or choose another folder with --out"
     if isinstance(error, OSError) and error.strerror:

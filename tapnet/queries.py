@@ -163,12 +163,17 @@ def check(points: Any, size: tuple[int, int], num_frames: int | None = None) -> 
     height, width = size
     finite = np.all(np.isfinite(rows), axis=1)
     _refuse(rows, ~finite, "finite numbers")
-    t, y, x = rows[:, 0], rows[:, 1], rows[:, 2]
-    outside = (y < 0) | (y > height) | (x < 0) | (x > width)
-    _refuse(rows, outside, f"y in 0..{height} and x in 0..{width}, pixels of the video")
+    t = rows[:, 0]
+    _refuse(rows, beside(rows, size), f"y in 0..{height} and x in 0..{width}, pixels of the video")
     if num_frames is not None:
         _refuse(rows, (t < 0) | (t > num_frames - 1), f"t in 0..{num_frames - 1}, its frames")
     return rows
+
+
+def beside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[N] bool: which points [N, 3] (t, y, x) lie outside an image of `size` (height, width)."""
+    y, x = points[:, 1], points[:, 2]
+    return (y < 0) | (y > size[0]) | (x < 0) | (x > size[1])
 
 
 def _refuse(rows: np.ndarray, wrong: np.ndarray, expected: str) -> None:
@@ -263,19 +268,15 @@ def _read_json(path: Path) -> Any:
     return content["query_points"] if isinstance(content, dict) else content
 
 
-def _loaded(path: Path) -> Any:
+def _read_npy(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError("expected numbers as numpy writes them, got something else") from error
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    return _loaded(path)
-
-
 def _read_npz(path: Path) -> np.ndarray:
-    with _loaded(path) as arrays:
+    with _read_npy(path) as arrays:
         if "query_points" in arrays:
             return arrays["query_points"]
         if len(arrays.files) == 1:

@@ -20,6 +20,7 @@ from tapnet.data import open_dataset, validation
 from tapnet.draw import draw
 from tapnet.evaluate import Result, evaluate
 from tapnet.files import replacing
+from tapnet.queries import beside
 from tapnet.stream import Model
 from tapnet.tracker import Tracker
 from tapnet.train.journal import Board, Lines
@@ -111,9 +112,7 @@ class Judge:
             return
         for clip in itertools.islice(open_dataset(self.datasets[0]), count):
             example = clip.example()
-            height, width = example.video.shape[1:3]
-            y, x = example.query_points[:, 1], example.query_points[:, 2]
-            inside = (y >= 0) & (y <= height) & (x >= 0) & (x <= width)  # labels may lie beside it
+            inside = ~beside(example.query_points, example.video.shape[1:3])  # labels may be out
             tracks = tracker.track(example.video, example.query_points[inside])
             said = draw(example.video, tracks.xy, tracks.visible)
             truth = draw(example.video, example.target_points[inside], ~example.occluded[inside])
