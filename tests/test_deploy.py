@@ -15,7 +15,7 @@ SIZE = (32, 48)
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    net = build("taplite", fine=8, coarse=8, hidden=8, iterations=1)
+    net = build("taplite", fine=8, coarse=8, hidden=8, iterations=2)
     torch.nn.init.normal_(net.correct.out.weight, std=0.3)
     return net.eval().requires_grad_(False)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tapnet.models import build
-from tapnet.models.neighbourhoods import against, cells_around, read_patch
+from tapnet.models import build, taplite
+from tapnet.models.neighbourhoods import against, cells_around, read_patch, ringed
 from tapnet.models.pyramid import LiteNet, folded
 from tapnet.models.taplite import Taplite
 from tapnet.models.taplite_losses import cross_entropy
@@ -40,6 +40,11 @@ def queries(times: list[int]) -> torch.Tensor:
     rng = np.random.default_rng(2)
     places = rng.uniform(4, [SIZE[0] - 4, SIZE[1] - 4], (len(times), 2))
     return torch.from_numpy(np.c_[np.array(times), places].astype(np.float32))
+
+
+def places(count: int) -> torch.Tensor:
+    rng = np.random.default_rng(3)
+    return torch.from_numpy(rng.uniform(4, [SIZE[1] - 4, SIZE[0] - 4], (count, 2))).float()
 
 
 def test_going_frame_by_frame_gives_what_the_whole_clip_gives(model, clip):
@@ -123,6 +128,43 @@ def test_points_followed_in_parts_are_followed_alike(model, clip, monkeypatch):
     found = few.eval()(clip[None], asked)
     assert max(sizes) == 32**2 // (SIZE[0] // 8 * SIZE[1] // 8)  # fewer than all
     torch.testing.assert_close(found.tracks, expected.tracks, atol=1e-3, rtol=0)
+
+
+def test_what_is_settled_is_not_corrected_again(model, clip, monkeypatch):
+    """Those that a correction leaves where they are, surely visible: on a CPU they cost no more."""
+    grids = model.grids(clip)
+    now = grids.frames(slice(1, 2))
+    points = model.start(grids.frames(slice(1)), torch.zeros(60, dtype=torch.long), places(60))
+    counts, firsts, correction = [], [], model._correction
+
+    def counted(near, task, xy, hidden):
+        guess, after = correction(near, task, xy, hidden)
+        counts.append(len(xy))
+        firsts.append(taplite._confidence(guess))
+        return guess, after
+
+    monkeypatch.setattr(model, "_correction", counted)
+    monkeypatch.setattr(taplite, "HARDLY", 1e6)
+    with torch.no_grad():
+        monkeypatch.setattr(taplite, "SETTLED", 1.0)
+        often = model.advance(now, points)
+        assert counts == [60, 60, 60]
+        monkeypatch.setattr(taplite, "SETTLED", firsts[0].median())
+        quick = model.advance(now, points)
+        assert counts[3] == 60 > counts[4] >= counts[5] > 0
+        monkeypatch.setattr(taplite, "SETTLED", 0.0)
+        counts.clear()
+        model.advance(now, points)
+        assert counts == [60]
+        monkeypatch.setattr(taplite, "SETTLED", firsts[0].median())
+    settled = firsts[0] > firsts[0].median()
+    assert (quick.xy[settled] != often.xy[settled]).any(1).all()
+    counts.clear()
+    with torch.enable_grad():  # then all are computed, and those that are settled left
+        slow = model.advance(now, points)
+    assert counts == [60, 60, 60]
+    for name in ("xy", "hidden", "occlusion", "expected_dist"):
+        torch.testing.assert_close(getattr(quick, name), getattr(slow, name), rtol=0, atol=1e-4)
 
 
 def test_videos_of_a_batch_are_tracked_each_on_its_own(model, clip):
@@ -237,15 +279,16 @@ def test_scores_are_products_with_the_cells_around():
     torch.manual_seed(0)
     grid, patch = torch.randn(2, 9, 9, 4), torch.randn(1, 3, 4)
     place, frame = torch.tensor([[4.5, 4.5]]), torch.ones(1, dtype=torch.long)
-    scores = against(grid, frame, place, patch).view(7, 7, 3)
+    scores = against(ringed(grid), frame, place, patch).view(7, 7, 3)
     expected = torch.einsum("yxc,pc->yxp", grid[1, 1:8, 1:8], patch[0])
     torch.testing.assert_close(scores, expected)
-    edge = against(grid, frame, torch.tensor([[0.5, 0.5]]), patch).view(7, 7, 3)
+    edge = against(ringed(grid), frame, torch.tensor([[0.5, 0.5]]), patch).view(7, 7, 3)
     assert (edge[:3] == 0).all()
     assert (edge[3:, 3:] != 0).all()
-    cells, inside, part = cells_around(grid, frame, place, 0, 1)
-    assert cells.shape == (1, 4, 4)
-    assert inside.all()
+    for far in ((-1e9, 4.5), (4.5, 30.0), (1e30, 1e30)):
+        assert (against(ringed(grid), frame, torch.tensor([far]), patch) == 0).all()
+    cells, part = cells_around(grid, frame, place, 0, 1)
+    assert (cells == grid[1, 4:6, 4:6].reshape(1, 4, 4)).all()
     assert part.tolist() == [[0.0, 0.0]]
 
 

@@ -310,3 +310,8 @@ class BatchNorm2d(nn.Module):
             both = _Summed.apply(torch.stack([mean, square])) / torch.distributed.get_world_size()
             mean, square = both[0], both[1]
         return mean, square - mean.square()
+
+
+def quick_on_a_cpu(x: Tensor) -> bool:
+    """Whether what is quick there may be done: no gradients, and no fixed shapes, are wanted."""
+    return x.is_cpu and not torch.is_grad_enabled() and not torch.compiler.is_compiling()

@@ -7,6 +7,7 @@ which frame of the grid each of M places is in.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 RADIUS = 3  # neighbourhoods of 7 x 7 cells
@@ -18,26 +19,29 @@ def unit(x: Tensor) -> Tensor:
     return x * x.square().sum(-1, keepdim=True).clamp_min(1e-12).rsqrt()
 
 
+def ringed(grid: Tensor) -> Tensor:
+    """The grid with one ring more of cells, all zero: [F, h + 2, w + 2, C]."""
+    return F.pad(grid, (0, 0, 1, 1, 1, 1))
+
+
 def cells_around(
-    grid: Tensor, frame: Tensor, place: Tensor, low: int, high: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The cells from `low` to `high` around the one left above `place` [M, 2] (x, y) in cells:
-    features [M, k * k, C] (those beyond the edge are the edge's), which are inside [M, k * k], and
-    the part [M, 2] of a cell that the place lies beyond."""
-    height, width, channels = grid.shape[1:]
-    limit = place.new_tensor([width, height])
-    place = torch.minimum(place.clamp_min(-8), limit + 8)  # far away is as good
-    index = place - 0.5
+    grid: Tensor, frame: Tensor, place: Tensor, low: int, high: int, ring: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The cells from `low` to `high` around the one left above `place` [M, 2] (x, y) in cells, of a
+    grid with `ring` cells more than it has places on each side: features [M, k * k, C] (those
+    beyond the edge are the edge's), and the part [M, 2] of a cell that the place lies beyond."""
+    frames, height, width, channels = grid.shape
+    index = place.clamp(-8, max(height, width) + 8) - 0.5  # far away is as good
     corner = index.floor()
-    span = torch.arange(low, high + 1, device=grid.device)
-    x = corner[:, :1].long() + span
-    y = corner[:, 1:].long() + span
-    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    row = frame[:, None] * height + y.clamp(0, height - 1)
-    flat = row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]
-    found = grid.reshape(-1, channels).index_select(0, flat.flatten())
-    cells = (high - low + 1) ** 2
-    return found.view(len(place), cells, channels), inside.flatten(1), index - corner
+    span = torch.arange(low + ring, high + ring + 1, device=grid.device)
+    first = corner.long()
+    x = (first[:, :1] + span).clamp(0, width - 1)
+    y = (first[:, 1:] + span).clamp(0, height - 1)
+    if frames > 1:
+        y = y + height * frame[:, None]
+    numbers = (width * y)[:, :, None] + x[:, None, :]
+    found = grid.reshape(-1, channels).index_select(0, numbers.flatten())
+    return found.view(len(place), len(span) ** 2, channels), index - corner
 
 
 def _between(x: Tensor, part: Tensor, size: int) -> Tensor:
@@ -51,12 +55,15 @@ def _between(x: Tensor, part: Tensor, size: int) -> Tensor:
 def read_patch(grid: Tensor, frame: Tensor, place: Tensor, spread: bool = True) -> Tensor:
     """Unit features [M, 9, C] at the 3 x 3 places around `place`, or [M, 1, C] at it alone."""
     reach = 1 if spread else 0
-    cells, _, part = cells_around(grid, frame, place, -reach, reach + 1)
+    cells, part = cells_around(grid, frame, place, -reach, reach + 1)
     return unit(_between(cells, part, 2 * reach + 2))
 
 
 def against(grid: Tensor, frame: Tensor, place: Tensor, patch: Tensor) -> Tensor:
-    """[M, 49 * P]: features at the 7 x 7 places around `place` times those of a patch [M, P, C]."""
-    cells, inside, part = cells_around(grid, frame, place, -RADIUS, RADIUS + 1)
-    scores = torch.bmm(cells, patch.transpose(1, 2)).to(part.dtype) * inside[:, :, None]
-    return _between(scores, part, 2 * RADIUS + 2).flatten(1)
+    """[M, 49, P]: features at the 7 x 7 places around `place` times those of a patch [M, P, C].
+
+    The grid is a `ringed` one, so that beyond its edge products are zero.
+    """
+    cells, part = cells_around(grid, frame, place, -RADIUS, RADIUS + 1, ring=1)
+    products = torch.bmm(cells, patch.transpose(1, 2)).to(part.dtype)
+    return _between(products, part, 2 * RADIUS + 2)

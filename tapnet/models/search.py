@@ -5,21 +5,21 @@ Axes: M points, cells [h, w]; places (x, y) are in cells, the middle of the firs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tapnet.models.layers import soft_argmax
+from tapnet.models.layers import quick_on_a_cpu, soft_argmax
+from tapnet.models.rows import Rows
 
 LIKE_LATELY = 0.7  # cosine from which a cell looks as the point did lately
 MARGIN = 2  # cells around a window that its heat depends on: two convolutions of 3 x 3
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Rows):
     """The best place of each point."""
 
     place: Tensor  # [M, 2]
@@ -30,25 +30,6 @@ class Found:
         """[M] bool: whether the point looks there as it lately did."""
         lately = self.clear[:, 3]  # of the three likenesses at the peak, the last
         return lately > LIKE_LATELY
-
-    def take(self, rows: Tensor) -> Found:
-        return Found(self.place[rows], self.clear[rows])
-
-    def where(self, mask: Tensor, other: Found) -> Found:
-        """These rows where the mask [M] is true, the other's elsewhere."""
-        mask = mask[:, None]
-        return Found(
-            torch.where(mask, self.place, other.place), torch.where(mask, self.clear, other.clear)
-        )
-
-    @staticmethod
-    def joined(parts: Sequence[Found], points: Tensor) -> Found:
-        """All parts; their rows are the points with the numbers `points`."""
-        order = points.argsort()
-        return Found(
-            torch.cat([part.place for part in parts])[order],
-            torch.cat([part.clear for part in parts])[order],
-        )
 
 
 class Search(nn.Module):
@@ -75,7 +56,7 @@ class Search(nn.Module):
         weights = F.softplus(self.weights(hidden))[:, :, None, None]
         mixed = torch.stack(channels, dim=-1).permute(0, 3, 1, 2)  # channels last
         mixed = F.relu(self.mix(mixed), inplace=True)
-        heat = summed_taps(self.out, mixed) if _on_a_cpu(mixed) else self.out(mixed)[:, 0]
+        heat = summed_taps(self.out, mixed) if quick_on_a_cpu(mixed) else self.out(mixed)[:, 0]
         alike = (weights[:, :-1] * likeness).sum(1)
         return heat + 4 * alike + weights[:, -1] * close
 
@@ -97,7 +78,7 @@ class Search(nn.Module):
         size = expected.new_tensor([width, height])
         middle = torch.minimum(expected.floor(), size - 1 - reach).clamp_min(reach)
         span = 2 * (reach + MARGIN) + 1
-        if not (len(sure) and _on_a_cpu(likeness)) or span > min(height, width):
+        if not (len(sure) and quick_on_a_cpu(likeness)) or span > min(height, width):
             heat = self.everywhere(likeness, expected, hidden)
             near = peaks(heat, likeness, _window(*_every(likeness), middle, reach))
             return near.where(sure & near.alike, peaks(heat, likeness))
@@ -121,7 +102,7 @@ class Search(nn.Module):
             heat = self.everywhere(likeness[others], expected[others], hidden[others])
             whose.append(others)
             parts.append(peaks(heat, likeness[others]))
-        return Found.joined(parts, torch.cat(whose))
+        return Found.joined(parts).take(torch.cat(whose).argsort())
 
 
 def peaks(heat: Tensor, likeness: Tensor, inside: Tensor | None = None) -> Found:
@@ -154,11 +135,6 @@ def _window(x: Tensor, y: Tensor, middle: Tensor, reach: int) -> Tensor:
     """[M, h, w]: which of the cells x [M, w] and y [M, h] are at most `reach` from `middle`."""
     near_x, near_y = (x - middle[:, :1]).abs() <= reach, (y - middle[:, 1:]).abs() <= reach
     return near_x[:, None, :] & near_y[:, :, None]
-
-
-def _on_a_cpu(x: Tensor) -> bool:
-    """Whether what is quick there may be done: no gradients, and no fixed shapes, are wanted."""
-    return x.is_cpu and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:

@@ -14,17 +14,17 @@ the images the network sees.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tapnet.geometry import Resolution
-from tapnet.models.layers import bounds_memory, checked_queries
-from tapnet.models.neighbourhoods import PATCH, RADIUS, against, read_patch, unit
+from tapnet.models.layers import bounds_memory, checked_queries, quick_on_a_cpu
+from tapnet.models.neighbourhoods import PATCH, RADIUS, against, read_patch, ringed, unit
 from tapnet.models.pyramid import Pyramid
+from tapnet.models.rows import Rows
 from tapnet.models.search import Found, Search, peaks
 from tapnet.models.taplite_losses import frame_losses
 from tapnet.structs import Prediction, check_shapes
@@ -32,6 +32,8 @@ from tapnet.structs import Prediction, check_shapes
 FINE, COARSE = 4, 8  # strides of the grids
 LOGIT_LIMIT = 12.0
 SURE = 0.5  # confidence above which a point is first searched near where it is expected
+SETTLED = 0.9  # confidence above which a point that was hardly moved is not corrected again
+HARDLY = 1.0  # pixels
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,13 @@ class Grids:
     def frames(self, index: Tensor | slice) -> Grids:
         return Grids(self.fine[index], self.coarse[index])
 
+    def ringed(self) -> Grids:
+        """These with one ring more of cells, all zero."""
+        return Grids(ringed(self.fine), ringed(self.coarse))
+
 
 @dataclass(frozen=True)
-class Points:
+class Points(Rows):
     """What is carried of M points from frame to frame."""
 
     asked_fine: Tensor  # [M, 9, C] the patch in the query frame
@@ -80,38 +86,26 @@ class Points:
         """[M, 2]: where they are in the next frame if they go on as they did."""
         return self.xy + self.velocity
 
-    def take(self, index: Tensor) -> Points:
-        return Points(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def split(self, count: int) -> list[Points]:
-        """These rows, at most `count` at a time."""
-        parts = (getattr(self, f.name).split(count) for f in fields(self))
-        return [Points(*part) for part in zip(*parts, strict=True)]
-
-    @staticmethod
-    def joined(parts: Sequence[Points]) -> Points:
-        """The rows of all parts, one after another."""
-        if len(parts) == 1:
-            return parts[0]
-        names = [f.name for f in fields(Points)]
-        return Points(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-    def where(self, mask: Tensor, other: Points) -> Points:
-        """These rows where the mask [M] is true, the other's elsewhere."""
-        found = []
-        for f in fields(self):
-            mine, others = getattr(self, f.name), getattr(other, f.name)
-            found.append(torch.where(mask.view(-1, *[1] * (mine.ndim - 1)), mine, others))
-        return Points(*found)
-
 
 @dataclass(frozen=True)
-class Guess:
+class Guess(Rows):
     """What one step of the search says of M points in one frame."""
 
     xy: Tensor  # [M, 2]
     occlusion: Tensor  # [M] logit
     expected_dist: Tensor  # [M] logit
+
+
+@dataclass(frozen=True)
+class Task(Rows):
+    """What corrections of M points in one frame go by."""
+
+    frame: Tensor  # [M] index of the frame in the grids
+    fine: Tensor  # [M, 18, C] patches of the point, as asked for and as lately seen
+    coarse: Tensor  # [M, 9, C]
+    facts: Tensor  # [M, 10] how clear the search was, and what was believed a frame ago
+    expected: Tensor  # [M, 2]
+    before: Tensor  # [M, 2] where they were a frame ago
 
 
 @dataclass(frozen=True)
@@ -208,34 +202,64 @@ class Taplite(nn.Module):
         sure = _confidence(points) > SURE
         likeness, place = self._likeness(grids, points), points.expected / COARSE
         found = self.search.find(likeness, place, points.hidden, sure, self.settings.reach)
-        return self._corrected(grids, points, found)[0]
+        task, near = self._task(grids, points, found), grids.ringed()
+        guess, hidden = self._settled(near, task, _first(points, found), points.hidden)
+        return self._after(grids, task.frame, points, guess, hidden)
 
-    def _corrected(self, grids: Grids, points: Points, found: Found) -> tuple[Points, list[Guess]]:
-        """The points one frame on from what the search found, and what was guessed on the way.
-
-        Gradients flow through features and hidden states, not through positions.
-        """
+    def _task(self, grids: Grids, points: Points, found: Found) -> Task:
         videos = len(grids.fine)
         frame = torch.arange(videos, device=points.xy.device)
-        frame = frame.repeat_interleave(len(points.xy) // videos)
-        guesses = [Guess(found.place * COARSE, points.occlusion, points.expected_dist)]
-        facts = self._facts(points, found)
-        hidden, xy, expected = points.hidden, guesses[0].xy.detach(), points.expected
-        patches = torch.cat([points.asked_fine, points.lately_fine], dim=1)
+        logits = torch.stack([points.occlusion, points.expected_dist], 1).detach() / 4
+        speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
+        return Task(
+            frame.repeat_interleave(len(points.xy) // videos),
+            # Factors that bring the products, or what is left of them, to a size of about one.
+            torch.cat([8 * points.asked_fine, 8 * points.lately_fine], dim=1),
+            2 * points.asked_coarse,
+            torch.cat([found.clear, logits, speed], dim=1),
+            points.expected,
+            points.xy,
+        )
+
+    def _settled(
+        self, near: Grids, task: Task, guess: Guess, hidden: Tensor
+    ) -> tuple[Guess, Tensor]:
+        """The last guess and the hidden states after as many corrections as each point needs.
+
+        On a CPU a point that needs no more costs no more.
+        """
+        quick = quick_on_a_cpu(hidden)
+        settled = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         for _ in range(self.settings.iterations):
-            scores = self._scores(grids, frame, patches, points.asked_coarse, xy)
-            moved = [(xy - expected) / 32, (xy - points.xy) / 32]
-            moved = [m.clamp(-2, 2) for m in moved]
-            change, hidden = self.correct(scores, torch.cat([facts, *moved], 1), hidden)
-            change, hidden = change.to(xy), hidden.to(points.hidden)  # if autocast to bfloat16
-            guess = Guess(
-                xy + change[:, :2] * FINE,
-                change[:, 2].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
-                change[:, 3].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
-            )
-            guesses.append(guess)
-            xy = guess.xy.detach()
-        return self._after(grids, frame, points, guess, hidden), guesses
+            if quick and settled.any():
+                others = (~settled).nonzero()[:, 0]
+                if not len(others):
+                    break
+                part = self._correction(near, task.take(others), guess.xy[others], hidden[others])
+                new, after = guess.put(others, part[0]), hidden.index_copy(0, others, part[1])
+            else:
+                new, after = self._correction(near, task, guess.xy, hidden)
+                new, after = guess.where(settled, new), torch.where(settled[:, None], hidden, after)
+            moved = (new.xy - guess.xy).norm(dim=1)
+            settled = settled | ((_confidence(new) > SETTLED) & (moved < HARDLY))
+            guess, hidden = new, after
+        return guess, hidden
+
+    def _correction(
+        self, near: Grids, task: Task, xy: Tensor, hidden: Tensor
+    ) -> tuple[Guess, Tensor]:
+        """A better guess than xy [M, 2], and the hidden states after it."""
+        scores = _scores(near, task, xy)
+        moved = [(xy - task.expected) / 32, (xy - task.before) / 32]
+        facts = torch.cat([task.facts, *(m.clamp(-2, 2) for m in moved)], dim=1)
+        change, after = self.correct(scores, facts, hidden)
+        change, after = change.to(xy), after.to(hidden)  # if autocast to bfloat16
+        guess = Guess(
+            xy + change[:, :2] * FINE,
+            change[:, 2].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+            change[:, 3].clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+        )
+        return guess, after
 
     def _follow(self, grids: Grids, points: Points) -> Points:
         """`advance` in one frame, some points at a time, which bounds memory and suits caches."""
@@ -257,22 +281,6 @@ class Taplite(nn.Module):
         pairs = zip(images, kernels.chunk(videos), strict=True)
         patch = torch.cat([F.conv2d(image, kernel, padding=1)[0] for image, kernel in pairs])
         return torch.stack([asked, patch, lately], dim=1)
-
-    def _facts(self, points: Points, found: Found) -> Tensor:
-        """[M, 10]: how clear the search was, and what was believed a frame ago."""
-        logits = torch.stack([points.occlusion, points.expected_dist], 1).detach() / 4
-        speed = points.velocity.norm(dim=1, keepdim=True).clamp_max(64) / 32
-        return torch.cat([found.clear, logits, speed], dim=1)
-
-    def _scores(
-        self, grids: Grids, frame: Tensor, fine: Tensor, coarse: Tensor, xy: Tensor
-    ) -> Tensor:
-        """[M, 49 * 27]: patches [M, 18, C] and [M, 9, C] against the 7 x 7 cells around xy."""
-        fine = against(grids.fine, frame, xy / FINE, fine)
-        coarse = against(grids.coarse, frame, xy / COARSE, coarse)
-        fine = fine.unflatten(1, (-1, 2 * PATCH))  # only differences between places tell where
-        fine = (8 * (fine - fine.mean(1, keepdim=True))).flatten(1)
-        return torch.cat([fine, 2 * coarse], dim=1)
 
     def _after(
         self, grids: Grids, frame: Tensor, points: Points, guess: Guess, hidden: Tensor
@@ -424,7 +432,15 @@ class Taplite(nn.Module):
             now = Grids(fine[t], coarse[t])
             likeness, place = self._likeness(now, points), points.expected / COARSE
             heat = self.search.everywhere(likeness, place, points.hidden)
-            after, guesses = self._corrected(now, points, peaks(heat, likeness))
+            found = peaks(heat, likeness)
+            near, task = now.ringed(), self._task(now, points, found)
+            guesses, hidden_state = [_first(points, found)], points.hidden
+            for _ in range(self.settings.iterations):  # gradients do not flow through positions
+                guess, hidden_state = self._correction(
+                    near, task, guesses[-1].xy.detach(), hidden_state
+                )
+                guesses.append(guess)
+            after = self._after(now, task.frame, points, guess, hidden_state)
             active = asked_at < t
             points = after.where(active, points)
             visible = active & ~hidden[:, t] & within[:, t]
@@ -442,6 +458,19 @@ class Taplite(nn.Module):
                 sums[name] = sums[name] + value if name in sums else value
         count = (torch.arange(frames, device=video.device) > asked_at[:, None]).sum()
         return {name: value / count.clamp_min(1) for name, value in sums.items()}
+
+
+def _first(points: Points, found: Found) -> Guess:
+    """Where the search found the points; as hidden and as far off as a frame ago."""
+    return Guess(found.place * COARSE, points.occlusion, points.expected_dist)
+
+
+def _scores(near: Grids, task: Task, xy: Tensor) -> Tensor:
+    """[M, 49 * 27]: the task's patches against the 7 x 7 cells around xy [M, 2]."""
+    fine = against(near.fine, task.frame, xy / FINE, task.fine)
+    fine = fine - fine.mean(1, keepdim=True)  # only differences between places tell where
+    coarse = against(near.coarse, task.frame, xy / COARSE, task.coarse)
+    return torch.cat([fine.flatten(1), coarse.flatten(1)], dim=1)
 
 
 def _confidence(said: Points | Guess) -> Tensor:
