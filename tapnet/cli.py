@@ -282,10 +282,25 @@ def _parse(argv: Sequence[str]) -> Callable[[], None]:
             )
     except SystemExit as end:
         if end.code:  # tyro frames its messages; one line of it is enough
-            lines = [line.strip("│ ") for line in said.getvalue().splitlines()]
-            kept = [line for line in lines if line and not set(line) & set("╭╰─")]
-            print(f"tapnet: {' '.join(kept)}", file=sys.stderr)
+            print(f"tapnet: {_brief(said.getvalue())}", file=sys.stderr)
         raise
+
+
+def _brief(message: str) -> str:
+    """One line of what tyro says, without its frame, a value's Python and an option's help."""
+    lines = [line.strip("│ ") for line in message.splitlines()]
+    lines = [line for line in lines if line and not set(line) & set("╭╰─")]
+    if len(lines) > 1 and set(lines[1]) == {"-"}:  # the title, where only ASCII can be shown
+        lines = [line for line in lines[2:] if set(line) != {"-"}]
+    whole = " ".join(lines)
+    value = r"(?:[^']*: '([^']*)'|.* from \['([^']*)'\]\. .*)"
+    pattern = rf"Error parsing (\S+): {value} Argument helptext: \1 (\S+) .*(For full .*)"
+    found = re.fullmatch(pattern, whole)
+    if found is None:
+        return whole
+    option, alone, listed, expected, more = found.groups()
+    got = listed if alone is None else alone
+    return f"{option}: expected {expected}, got {got!r}. {more}"
 
 
 def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[[], None]]:

@@ -188,11 +188,17 @@ def report(
     if not runs:
         raise ValueError("expected folders of runs, got none; name one or more")
     found, datasets = page.find_runs(runs), [open_dataset(path) for path in dataset]
+    made = not out.exists()
     prepare_folder(out)
-    with Progress("painting", "clips") as progress:
-        missing = page.write_report(
-            found, out, datasets=datasets, clips=clips, speed=not no_speed, progress=progress
-        )
+    try:
+        with Progress("painting", "clips") as progress:
+            missing = page.write_report(
+                found, out, datasets=datasets, clips=clips, speed=not no_speed, progress=progress
+            )
+    except BaseException:
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        raise
     for reason in missing:
         print(f"tapnet: warning: {reason}", file=sys.stderr)
     print(f"wrote {out / 'report.html'} and tables and plots beside it")

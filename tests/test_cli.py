@@ -285,6 +285,9 @@ def bad(folder: Path, clip: Path) -> dict[str, Path]:
         ("convert exploit.pt a.npz", "name ending in .safetensors"),
         ("convert nowhere.npy a.safetensors", "nowhere.npy: no such file"),
         ("convert raw.npy a.safetensors --causal --no-causal", "got both; remove one"),
+        ("track CLIP --start soon", "tapnet: --start: expected INT, got 'soon'. For full helptext"),
+        ("track CLIP --stop 1.5", "tapnet: --stop: expected INT, got '1.5'. For full helptext"),
+        ("track CLIP --stop it's", "Error parsing --stop: no type matching"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_clear_line(

@@ -230,6 +230,11 @@ def test_training_can_start_from_weights(tmp_path: Path, clips: Path) -> None:
     wrong = replace(run, out=tmp_path / "c", model=TapNetSettings())
     with pytest.raises(ValueError, match="expected weights of tapnet with"):
         train(wrong, "train")
+    assert not wrong.out.exists()
+    wrong.out.mkdir()  # one's own
+    with pytest.raises(ValueError, match="expected weights of tapnet with"):
+        train(wrong, "train")
+    assert wrong.out.exists()
 
 
 def assert_same_weights(a: Path, b: Path) -> None:

@@ -53,14 +53,24 @@ class Folder:
     def claimed(self) -> Iterator[None]:
         """The folder, made if need be, for this process alone; what a killed one left is removed.
 
-        Raises ValueError when another process has it.
+        Where it was made and nothing is in it when an error ends this, it is removed again. Raises
+        ValueError when another process has it.
         """
+        made = not self.path.exists()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as lock:
             _lock(lock.fileno(), self.path)
             for left in self.checkpoints.glob(".step-*"):
                 shutil.rmtree(left)
-            yield
+            try:
+                yield
+            except BaseException:
+                if made and {path.name for path in self.path.rglob("*")} == {
+                    "checkpoints",
+                    ".lock",
+                }:
+                    shutil.rmtree(self.path)
+                raise
 
     def save(self, step: int, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
         """Keeps the state of a step, then removes checkpoints older than the last so many.
