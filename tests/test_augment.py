@@ -36,15 +36,36 @@ def centre(frame: np.ndarray, near: np.ndarray) -> np.ndarray:
     return np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
 
 
+STILL = Augment(
+    size=(SIZE, SIZE), frames=FRAMES, points=4, max_stride=1, reverse=0, late_query=0, view=0,
+    color=0, gray=0, blur=0, noise=0, jpeg=0, erase=0,
+)  # fmt: skip
+
+
+def test_a_faint_clip_keeps_points_and_loses_texture() -> None:
+    """Flatter and grainier, the grain new in every frame, the dots still where the points are."""
+    for seed in range(10):
+        after = augment(dotted(), replace(STILL, faint=1.0), np.random.default_rng(seed))
+        known = {track.tobytes() for track in dotted().target_points}
+        assert {track.tobytes() for track in after.target_points} <= known
+        frames = after.video.mean(-1)
+        flat = frames[:, :12, 100:]  # no dot comes there
+        light = np.array(
+            [frames[0, int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].mean() for x, y in DOTS]
+        )
+        assert (flat.mean() < light).all()  # dots are still the brighter places
+        assert light.mean() - flat.mean() < 0.85 * 200
+        grain = flat - flat.mean((1, 2), keepdims=True)
+        if grain.std() > 1.5:  # more than rounding
+            alike = np.corrcoef(grain.reshape(FRAMES, -1))
+            assert np.abs(alike[np.triu_indices(FRAMES, 1)]).max() < 0.6
+
+
 def test_a_bent_clip_keeps_points_on_what_they_mark() -> None:
-    still = Augment(
-        size=(SIZE, SIZE), frames=FRAMES, points=4, max_stride=1, reverse=0, late_query=0, view=0,
-        color=0, gray=0, blur=0, noise=0, jpeg=0, erase=0,
-    )  # fmt: skip
-    bent = replace(still, elastic=1.0)
+    bent = replace(STILL, elastic=1.0)
     farthest = 0.0
     for seed in range(10):
-        before = augment(dotted(), still, np.random.default_rng(seed))
+        before = augment(dotted(), STILL, np.random.default_rng(seed))
         after = augment(dotted(), bent, np.random.default_rng(seed))
         assert not np.array_equal(before.video, after.video)
         for t in range(FRAMES):

@@ -37,6 +37,7 @@ class Augment:
     gray: float = 0.05
     blur: float = 0.15
     noise: float = 0.15
+    faint: float = 0.0  # chance that everything is soft, flat and grainy
     jpeg: float = 0.2
     erase: float = 0.3
 
@@ -241,10 +242,30 @@ def _recolor(video: np.ndarray, settings: Augment, rng: np.random.Generator) -> 
     if rng.random() < settings.noise:
         noise = rng.normal(0, rng.uniform(2, 12), video.shape).astype(np.float32)
         video = np.clip(video + noise, 0, 255).astype(np.uint8)
+    if settings.faint and rng.random() < settings.faint:
+        video = _fade(video, rng)
     if rng.random() < settings.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))]
         video = np.stack([_compressed(frame, quality) for frame in video])
     return video
+
+
+def _fade(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Little texture and much grain, as ultrasound, endoscopes and dim rooms give."""
+    height, width = video.shape[1:3]
+    sigma = np.exp(rng.uniform(np.log(0.8), np.log(4.0))) * min(height, width) / 256
+    contrast, level = rng.uniform(0.15, 0.8), rng.uniform(40, 190)
+    grain, size = rng.uniform(0, 9), rng.uniform(0.3, 2.0)
+    speckle = rng.random() < 0.5  # grain as strong as it is bright
+    mean = video.mean()
+    changed = np.empty_like(video)
+    for t, frame in enumerate(video):
+        soft = cv2.GaussianBlur(frame.astype(np.float32), (0, 0), sigma)
+        soft = level + contrast * (soft - mean)
+        noise = cv2.GaussianBlur(rng.standard_normal((height, width), np.float32), (0, 0), size)
+        noise = noise * (grain / max(float(noise.std()), 1e-6))
+        changed[t] = np.clip(soft + (soft / 128 if speckle else 1.0) * noise[..., None], 0, 255)
+    return changed
 
 
 def _compressed(frame: np.ndarray, quality: list[int]) -> np.ndarray:

@@ -45,7 +45,7 @@ class TapliteSettings:
     hidden: int = 128  # numbers a point carries through time
     iterations: int = 3
     reach: int = 6  # coarse cells either way in which a point is searched first
-    visible_above: float = 0.3  # confidence from which a point is said to be visible
+    visible_above: float = 0.25  # confidence from which a point is said to be visible
     resolution: Resolution = 384  # videos are best resized to it: see `geometry.fitted`
     frames_per_chunk: int = bounds_memory(4)  # in the encoder at a time
     frames_kept: int = bounds_memory(64)  # of which grids are kept for the way back
@@ -289,7 +289,7 @@ class Taplite(nn.Module):
         with torch.no_grad():
             xy = guess.xy.detach()
             seen = _confidence(guess)
-            share = 0.3 * seen * (seen > 0.35)
+            share = 0.3 * seen * (seen > 0.3)
             new_fine = read_patch(grids.fine, frame, xy / FINE)
             new_coarse = read_patch(grids.coarse, frame, xy / COARSE, spread=False)[:, 0]
             lately_fine = unit(torch.lerp(points.lately_fine, new_fine, share[:, None, None]))
