@@ -84,11 +84,11 @@ def test_several_trackers_share_a_table_and_a_page(run: Run, dataset: Path, tmp_
         *("report.html", "plots", "table.tex", "scores.csv", "videos.csv")
     }
     text = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    damaged = tmp_path / "o" / "klt" / "curves.npz"
+    damaged = runs / "klt" / "clip 0.npz"
     damaged.write_bytes(damaged.read_bytes()[:100])
     code, out, err = run("report", runs, "--out", tmp_path / "none")
     assert (code, out) == (2, "")
-    assert "curves.npz" in err
+    assert "clip 0.npz" in err
     assert not (tmp_path / "none").exists()
     assert text.count("data:video/mp4") == 2
 

@@ -436,11 +436,10 @@ class Taplite(nn.Module):
             near, task = now.ringed(), self._task(now, points, found)
             guesses, hidden_state = [_first(points, found)], points.hidden
             for _ in range(self.settings.iterations):  # gradients do not flow through positions
-                guess, hidden_state = self._correction(
-                    near, task, guesses[-1].xy.detach(), hidden_state
-                )
+                xy = guesses[-1].xy.detach()
+                guess, hidden_state = self._correction(near, task, xy, hidden_state)
                 guesses.append(guess)
-            after = self._after(now, task.frame, points, guess, hidden_state)
+            after = self._after(now, task.frame, points, guesses[-1], hidden_state)
             active = asked_at < t
             points = after.where(active, points)
             visible = active & ~hidden[:, t] & within[:, t]

@@ -66,7 +66,6 @@ def write_report(
     if not speed:
         runs = [(place, result.without_speed()) for place, result in runs]
     place, missing, sections = Path(out), [], []
-    (place / "plots").mkdir(parents=True, exist_ok=True)
     results = [result for _, result in runs]
     for number, group in enumerate(summary.groups(results), start=1):
         members = [run for run in runs if any(run[1] is result for result in group)]
@@ -79,6 +78,7 @@ def write_report(
                 name = COLUMNS[summary.headline(group)]
                 shown = films(dataset, members, name, clips, progress)
         drawn, shared = plots(group), summary.protocol_line(group)
+        (place / "plots").mkdir(parents=True, exist_ok=True)
         for plot in drawn:
             path = place / "plots" / f"{number}-{plot.name}.svg"
             _write(path, plot.drawing.svg(f"{plot.caption} Protocol: {shared}.") + "\n")
