@@ -1,14 +1,14 @@
 """The studio's page in a real browser, for a team: two annotators, a reviewer, conflicts."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Locator, Route
 from studio_page import PASSWORD, Person, browser, square_at, write_square
 from studio_server import Server
 
@@ -248,6 +248,69 @@ def test_a_track_that_is_made_while_the_video_is_opened_is_shown(people) -> None
     assert len(cleo.contents()) == known
     news.pop().continue_()
     cleo.until(f"studio.editor.tracks.list.length === {known + 1}")
+
+
+def press_while(person: Person, element: Locator, news: Callable[[], object]) -> None:
+    """The button of the mouse goes down on the element, then news come, then it goes up."""
+    element.hover()
+    person.page.mouse.down()
+    news()
+    person.page.wait_for_timeout(100)  # shown, where it is to be shown
+    person.page.mouse.up()
+
+
+def test_a_press_lasts_while_a_list_is_fetched_again(people) -> None:
+    ada, ben, _, _ = people.values()
+    give_task(ada, "ben", "annotate")
+    news = slow_news(ben)
+
+    def press(place: str, link: str, fetched: str) -> None:
+        def fetched_again() -> None:
+            with ben.page.expect_response(f"**/api/{fetched}"):
+                news.pop().continue_()
+
+        with ben.page.expect_request("**/api/events*"):
+            ben.visit(place)
+        press_while(ben, ben.page.get_by_role("link", name=link, exact=True).first, fetched_again)
+        ben.ready()
+
+    press("tasks", "Open", "tasks")
+    press("", "Open a.mp4", "videos")
+
+
+def test_a_press_on_what_can_be_done_lasts_while_the_point_is_saved(people) -> None:
+    ben = people["ben"]
+    ben.open_video(2)
+    ben.prefer("linear")
+    ben.click(100, 80)  # where no other point is
+    ben.saved()
+    track = len(ben.contents()) - 1
+    ben.press("c")
+    hold(ben)
+    ben.go(7)
+    ben.click(90, 80)
+
+    def saved() -> None:
+        release(ben)
+        ben.saved()
+
+    press_while(ben, ben.page.get_by_role("button", name="Hidden from here"), saved)
+    ben.until(f"studio.editor.tracks.list[{track}].content.hidden.length === 1")
+
+
+def test_a_screen_that_is_left_while_it_is_fetched_stays_away(people) -> None:
+    ben = people["ben"]
+    asked: list[Route] = []
+    ben.page.route("**/api/videos/1", lambda route: asked.append(route))
+    with ben.page.expect_request("**/api/videos/1"):
+        ben.visit("video/1")
+    ben.visit("tasks")
+    ben.page.locator(".task-list").wait_for(state="attached")
+    with ben.page.expect_response("**/api/videos/1"):
+        asked.pop().continue_()
+    ben.page.wait_for_timeout(100)
+    assert ben.page.locator(".editor").count() == 0
+    assert ben.page.locator(".task-list").count() == 1
 
 
 def test_only_an_admin_sees_the_accounts(people) -> None:

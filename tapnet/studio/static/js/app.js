@@ -6,6 +6,11 @@ import { icon } from "./icons.js";
 import { loginScreen, loginAgain } from "./login.js";
 import { preferences, switchTheme, theme } from "./prefs.js";
 /** @typedef {import("./types.js").Me} Me */
+/**
+ * What a screen gets: where it draws, and what tells it that another screen is asked for. It draws
+ * nothing from then on, and ends what it has begun.
+ * @typedef {{root: HTMLElement, app: App, left: AbortSignal, id: number}} On  `id` of the video
+ */
 
 export class App {
   /** @param {HTMLElement} root */
@@ -13,11 +18,9 @@ export class App {
     this.root = root;
     /** @type {Me} */
     this.me = { name: "", role: "", csrf: "", login_required: false, version: "" };
-    /** @type {() => void} */
-    this.close = () => {};
     /** @type {(() => void)|null} what a screen does when its session is back */
     this.resume = null;
-    this.turn = 0;
+    this.left = new AbortController(); // of the screen that is on
     addEventListener("hashchange", () => this.show());
     onLoggedOut(() => this.lostSession());
   }
@@ -65,38 +68,38 @@ export class App {
   }
 
   leave() {
-    this.close();
-    this.close = () => {};
+    this.left.abort();
     this.resume = null;
     for (const box of document.querySelectorAll("dialog")) box.close();
   }
 
   async show() {
-    const turn = ++this.turn;
     this.leave();
+    this.left = new AbortController();
+    const { signal } = this.left;
     document.title = "tapnet studio";
     const asked = /^#video=(\d+)$/.exec(location.hash); // the address that the command line opens
     if (asked) return location.replace(`#/video/${asked[1]}`);
     const [, place = "", id = "", part = ""] = location.hash.split("/");
     try {
-      const close = await this.screen(place, Number(id), part);
-      if (turn !== this.turn) close();
-      else this.close = close;
+      const screen = await this.screen(place, part);
+      signal.throwIfAborted();
+      await screen({ root: this.root, app: this, left: signal, id: Number(id) });
     } catch (error) {
-      if (turn !== this.turn) return;
+      if (signal.aborted) return;
       const words = /** @type {Error} */ (error).message;
       fill(this.root, this.bar("Not found"), h("div", { class: "center" }, icon("warning"), h("h1", {}, "This cannot be opened"), h("p", {}, words), h("a", { class: "button main", href: "#/" }, "All videos")));
       if (!(error instanceof Refused)) throw error;
     }
   }
 
-  /** @param {string} place @param {number} id @param {string} part @returns {Promise<() => void>} */
-  async screen(place, id, part) {
-    if (place === "video" && part === "compare") return (await import("./compare.js")).compareScreen(this.root, id, this);
-    if (place === "video") return (await import("./editor_screen.js")).editorScreen(this.root, id, this);
-    if (place === "tasks") return (await import("./tasks.js")).tasksScreen(this.root, this);
-    if (place === "people") return (await import("./people.js")).peopleScreen(this.root, this);
-    return (await import("./library.js")).libraryScreen(this.root, this);
+  /** @param {string} place @param {string} part @returns {Promise<(on: On) => Promise<void>>} */
+  async screen(place, part) {
+    if (place === "video" && part === "compare") return (await import("./compare.js")).compareScreen;
+    if (place === "video") return (await import("./editor_screen.js")).editorScreen;
+    if (place === "tasks") return (await import("./tasks.js")).tasksScreen;
+    if (place === "people") return (await import("./people.js")).peopleScreen;
+    return (await import("./library.js")).libraryScreen;
   }
 
   /** What every bar ends with. @param {() => void} [help] @returns {any[]} */

@@ -39,15 +39,16 @@ export function followFields(models, now, change) {
 export function chosenPanel(editor, models, act) {
   const panel = h("section", { class: "chosen", "aria-label": "Chosen point" });
   const here = h("p", { class: "here" });
+  const by = h("p", { class: "muted small" });
   const hide = h("button", { type: "button", onclick: () => editor.toggleHidden() });
   const unclick = h("button", { type: "button", title: "Take back the click on this frame (⌫)", onclick: () => editor.removeClick() }, icon("close"), h("span", {}, "Unclick"));
   let shown = "";
   const draw = () => {
     const { track } = editor;
-    const now = track ? JSON.stringify([track.key, track.content.name, track.content.object, track.content.assist, track.content.model, track.version, track.changedBy]) : "";
-    if (now === shown) return frame();
+    const now = track ? JSON.stringify([track.key, track.content.name, track.content.object, track.content.assist, track.content.model]) : "";
+    if (now === shown) return update();
     const typing = panel.contains(document.activeElement) && /** @type {HTMLElement} */ (document.activeElement).tagName === "INPUT";
-    if (typing && track && shown.startsWith(`["${track.key}"`)) return frame();
+    if (typing && track && shown.startsWith(`["${track.key}"`)) return update();
     shown = now;
     panel.hidden = !track;
     if (!track) return fill(panel);
@@ -69,8 +70,14 @@ export function chosenPanel(editor, models, act) {
       here,
       h("div", { class: "buttons" }, hide, unclick),
       followFields(models, track.content, (values) => editor.describe(values, "assist")),
-      track.changedBy && editor.me.login_required && h("p", { class: "muted small" }, ["Last changed by " + track.changedBy, moment(track.changedAt)].filter(Boolean).join(", ")),
+      by,
     );
+    update();
+  };
+  const update = () => {
+    const { track } = editor;
+    by.hidden = !track?.changedBy || !editor.me.login_required;
+    if (track) by.textContent = [`Last changed by ${track.changedBy}`, moment(track.changedAt)].filter(Boolean).join(", ");
     frame();
   };
   const frame = () => {

@@ -20,13 +20,14 @@ import { oncePerPicture } from "./waiting.js";
 const COLORS = ["#45c8ad", "#ffb454"];
 const AROUND = 12; // frames of the trails to each side
 
-/** @param {HTMLElement} root @param {number} id @param {import("./app.js").App} app @returns {Promise<() => void>} */
-export async function compareScreen(root, id, app) {
+/** @param {import("./app.js").On} on */
+export async function compareScreen({ root, app, left, id }) {
   const video = await get(`videos/${id}`);
+  left.throwIfAborted();
   const screen = new Compare(video, app);
+  left.addEventListener("abort", () => screen.close());
   fill(root, screen.element);
   await screen.load();
-  return () => screen.close();
 }
 
 class Compare {

@@ -21,12 +21,39 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * Puts other children into an element.
+ * Puts other children into an element. Those that are there already are not taken out: what is
+ * being pressed or typed in stays so.
  * @param {Element} element
  * @param {...(Node|string|number|null|undefined|false)} children
  */
 export function fill(element, ...children) {
-  element.replaceChildren(...known(children));
+  const wanted = known(children);
+  const stay = new Set(wanted);
+  for (const child of [...element.childNodes]) if (!stay.has(child)) child.remove();
+  let next = element.firstChild;
+  for (const child of wanted) {
+    if (child === next) next = next.nextSibling;
+    else if (child instanceof Node) element.insertBefore(child, next);
+    else element.insertBefore(document.createTextNode(child), next);
+  }
+}
+
+/**
+ * What makes the elements of a list from its data: for what is as it was the last time, the same.
+ * @template T @param {(data: T) => Element} make @returns {(list: T[]) => Element[]}
+ */
+export function remembered(make) {
+  /** @type {Map<string, Element>} */
+  let before = new Map();
+  return (list) => {
+    const now = new Map();
+    for (const data of list) {
+      const key = JSON.stringify(data);
+      now.set(key, before.get(key) ?? make(data));
+    }
+    before = now;
+    return [...now.values()];
+  };
 }
 
 /** @param {any[]} children @returns {(Node|string)[]} */

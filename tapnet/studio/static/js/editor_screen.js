@@ -16,9 +16,10 @@ import { topBar } from "./topbar.js";
 import { toolBar, transport } from "./transport.js";
 import { Tracks } from "./tracks.js";
 
-/** @param {HTMLElement} root @param {number} id @param {import("./app.js").App} app @returns {Promise<() => void>} what closes the screen */
-export async function editorScreen(root, id, app) {
+/** @param {import("./app.js").On} on */
+export async function editorScreen({ root, app, left, id }) {
   const [video, models] = await Promise.all([get(`videos/${id}`), get("models").catch(() => [])]);
+  left.throwIfAborted();
   document.title = `${shortName(video.name)} · tapnet studio`;
   const element = h("video", { class: "source", "aria-hidden": "true", tabindex: "-1", disablepictureinpicture: true });
   const editor = new Editor(video, app.me, element);
@@ -138,24 +139,24 @@ export async function editorScreen(root, id, app) {
     stage.space = false;
     if (!stage.spaceUsed) editor.player.toggle();
   };
-  document.addEventListener("keydown", onKey);
-  document.addEventListener("keyup", onKeyUp);
-
-  editor.frames.want(0);
-  describe();
-  Object.assign(globalThis, { studio: { editor, stage, timeline, preferences } }); // for the curious, and to measure
-  await live.begun;
-  const loaded = await attempt(() => editor.load());
-  if (loaded && !editor.track && editor.tracks.list.length) say(`${editor.tracks.list.length} points`);
-  return () => {
-    document.removeEventListener("keydown", onKey);
-    document.removeEventListener("keyup", onKeyUp);
+  document.addEventListener("keydown", onKey, { signal: left });
+  document.addEventListener("keyup", onKeyUp, { signal: left });
+  left.addEventListener("abort", () => {
     for (const stop of stops) stop();
     live.close();
     stage.close();
     timeline.close();
     editor.close();
-  };
+  });
+
+  editor.frames.want(0);
+  describe();
+  Object.assign(globalThis, { studio: { editor, stage, timeline, preferences } }); // for the curious, and to measure
+  await live.begun;
+  left.throwIfAborted();
+  const loaded = await attempt(() => editor.load());
+  left.throwIfAborted();
+  if (loaded && !editor.track && editor.tracks.list.length) say(`${editor.tracks.list.length} points`);
 }
 
 /** What to do next, for who does not know yet. @param {Editor} editor @param {Aim} aim @returns {any[]} */

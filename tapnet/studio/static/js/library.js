@@ -1,7 +1,7 @@
 /** The first screen: drop a video, or open one. */
 import { call, get } from "./api.js";
 import { ask, attempt, iconButton, menu, menuItem, toast } from "./dialog.js";
-import { clock, counted, fill, h, shortName, size } from "./dom.js";
+import { clock, counted, fill, h, remembered, shortName, size } from "./dom.js";
 import { icon } from "./icons.js";
 import { listen } from "./news.js";
 import { teamDialog } from "./team.js";
@@ -14,8 +14,8 @@ const GATHER = 300; // ms in which news are answered together
 /** Uploads go on while other screens are open. @type {Set<Upload>} */
 const going = new Set();
 
-/** @param {HTMLElement} root @param {App} app @returns {Promise<() => void>} */
-export async function libraryScreen(root, app) {
+/** @param {import("./app.js").On} on */
+export async function libraryScreen({ root, app, left }) {
   const grid = h("div", { class: "cards" });
   const sending = h("div", { class: "sending", "aria-live": "polite" });
   const input = h("input", { type: "file", accept: "video/*,.mkv,.mov,.avi,.webm,.gif,.mp4", multiple: true, class: "spoken", "aria-label": "Video file", tabindex: "-1" });
@@ -31,15 +31,15 @@ export async function libraryScreen(root, app) {
     event.preventDefault();
     page.classList.add("dropping");
   };
-  const left = (/** @type {DragEvent} */ event) => !event.relatedTarget && page.classList.remove("dropping");
+  const away = (/** @type {DragEvent} */ event) => !event.relatedTarget && page.classList.remove("dropping");
   const dropped = (/** @type {DragEvent} */ event) => {
     event.preventDefault();
     page.classList.remove("dropping");
     take([...(event.dataTransfer?.files ?? [])]);
   };
-  /** @type {[string, any][]} */
-  const listeners = [["dragover", over], ["dragleave", left], ["drop", dropped]];
-  for (const [name, listener] of listeners) document.addEventListener(name, listener);
+  for (const [name, listener] of [["dragover", over], ["dragleave", away], ["drop", dropped]]) {
+    document.addEventListener(/** @type {string} */ (name), /** @type {any} */ (listener), { signal: left });
+  }
 
   /** @param {File} file @param {boolean} open */
   const send = async (file, open) => {
@@ -70,11 +70,12 @@ export async function libraryScreen(root, app) {
     fill(sending, ...[...going].map(uploadLine), ...stopped.map((one) => stoppedLine(one, showSending)));
   };
 
+  const cards = remembered((/** @type {any} */ video) => card(video, app, load));
   const load = oneAtATime(async () => {
     try {
       const videos = await get("videos");
       page.classList.toggle("first", videos.length === 0);
-      fill(grid, ...videos.map((/** @type {any} */ video) => card(video, app, load)));
+      fill(grid, ...cards(videos));
     } catch (error) {
       fill(grid, h("p", { class: "problem" }, /** @type {Error} */ (error).message));
     }
@@ -85,11 +86,8 @@ export async function libraryScreen(root, app) {
     await pause(GATHER);
     if (page.isConnected) await load();
   });
-  const stop = listen("/api/events", { hello: load, video: soon, task: soon });
-  return () => {
-    stop();
-    for (const [name, listener] of listeners) document.removeEventListener(name, listener);
-  };
+  left.throwIfAborted();
+  left.addEventListener("abort", listen("/api/events", { hello: load, video: soon, task: soon }));
 }
 
 /** @param {Upload} upload */

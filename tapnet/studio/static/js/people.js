@@ -7,8 +7,8 @@ import { icon } from "./icons.js";
 
 const ROLES = [["annotator", "Annotator: makes and corrects tracks"], ["reviewer", "Reviewer: also assigns, agrees and sends back"], ["admin", "Admin: also people and videos"]];
 
-/** @param {HTMLElement} root @param {import("./app.js").App} app @returns {Promise<() => void>} */
-export async function peopleScreen(root, app) {
+/** @param {import("./app.js").On} on */
+export async function peopleScreen({ root, app }) {
   const table = h("tbody");
   const load = async () => fill(table, ...(await get("users")).map((/** @type {User} */ user) => line(user, app, load)));
   const add = h("button", { type: "button", class: "main", onclick: () => addPerson(load) }, icon("add"), h("span", {}, "Add a person"));
@@ -16,7 +16,6 @@ export async function peopleScreen(root, app) {
     h("div", { class: "head" }, h("h2", {}, "People"), h("span", { class: "gap" }), add),
     h("div", { class: "table" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Role"), h("th", {}, h("span", { class: "spoken" }, "Actions")))), table))));
   await load();
-  return () => {};
 }
 
 /** @param {string} now @returns {HTMLSelectElement} */

@@ -1,12 +1,13 @@
 /** The panel beside the picture: the points, and what can be done to the chosen one. */
 import { menu } from "./dialog.js";
-import { counted, fill, h } from "./dom.js";
+import { counted, fill, h, remembered } from "./dom.js";
 import { icon } from "./icons.js";
 import { PointList } from "./list.js";
 import { chosenPanel, followFields } from "./chosen.js";
 import { preferences } from "./prefs.js";
 import { Tracks } from "./tracks.js";
 /** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {{words: string, left: number}} Look  `left`: how many places are not looked at yet */
 
 /** @param {Editor} editor @param {{name: string}[]} models @param {Record<string, () => void>} act @returns {HTMLElement} */
 export function sidePanel(editor, models, act) {
@@ -32,7 +33,8 @@ export function sidePanel(editor, models, act) {
     fill(follow, icon("spark"), h("span", {}, now));
     follow.setAttribute("aria-label", `Points are followed by ${now}; change`);
   };
-  const updateSuggest = () => fill(suggest, ...suggestion(editor));
+  const suggestions = remembered((/** @type {Look} */ look) => suggestion(editor, look));
+  const updateSuggest = () => fill(suggest, ...suggestions(nextLook(editor)));
   editor.on("changed", update);
   editor.on("suggestions", updateSuggest);
   preferences.during(follow, "changed", updateFollow);
@@ -55,19 +57,22 @@ function emptySide() {
   ];
 }
 
-/** @param {Editor} editor */
-function suggestion(editor) {
-  const { suggestions, unvisited: left } = editor;
+/** Where to look next, in words, if anywhere. @param {Editor} editor @returns {Look[]} */
+function nextLook(editor) {
+  const { suggestions, unvisited } = editor;
   if (!suggestions.length) return [];
-  const next = left[0] ?? suggestions[0];
+  const next = unvisited[0] ?? suggestions[0];
   const track = editor.tracks.byId(next.track);
   const name = track ? Tracks.label(track) : "A point";
-  return [
-    h("button", { type: "button", class: "look", title: "Look here next (N)", onclick: () => editor.lookNext() },
-      icon("flag"),
-      h("span", { class: "look-words" }, h("b", {}, left.length ? "Look here next" : "All looked at"), h("small", {}, `${name}, frame ${next.frame}: ${next.reason}`)),
-      h("span", { class: "count", title: "not looked at yet" }, String(left.length))),
-  ];
+  return [{ words: `${name}, frame ${next.frame}: ${next.reason}`, left: unvisited.length }];
+}
+
+/** @param {Editor} editor @param {Look} look */
+function suggestion(editor, { words, left }) {
+  return h("button", { type: "button", class: "look", title: "Look here next (N)", onclick: () => editor.lookNext() },
+    icon("flag"),
+    h("span", { class: "look-words" }, h("b", {}, left ? "Look here next" : "All looked at"), h("small", {}, words)),
+    h("span", { class: "count", title: "not looked at yet" }, String(left)));
 }
 
 /** @param {Editor} editor */

@@ -1,11 +1,12 @@
 /** My tasks: passes over videos that somebody asked me for. */
 import { get, post } from "./api.js";
 import { attempt, toast } from "./dialog.js";
-import { fill, h, moment, shortName } from "./dom.js";
+import { fill, h, moment, remembered, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 import { listen } from "./news.js";
 import { oneAtATime } from "./waiting.js";
 /** @typedef {import("./types.js").Task} Task */
+/** @typedef {Task & {changed: string}} Dated when it was changed, in words */
 
 export const STAGES = { annotate: "Annotate", refine: "Refine", review: "Review" };
 const ABOUT = {
@@ -26,26 +27,27 @@ export function submitTask(task) {
   });
 }
 
-/** @param {HTMLElement} root @param {import("./app.js").App} app @returns {Promise<() => void>} */
-export async function tasksScreen(root, app) {
+/** @param {import("./app.js").On} on */
+export async function tasksScreen({ root, app, left }) {
   const list = h("div", { class: "task-list" });
   fill(root, app.bar("My tasks"), h("main", { class: "plain" }, h("div", { class: "head" }, h("h2", {}, "My tasks")), list));
+  const [openCards, doneCards] = [0, 1].map(() => remembered((/** @type {Dated} */ task) => taskCard(task, load)));
   const load = oneAtATime(async () => {
-    /** @type {Task[]} */
-    const tasks = await get("tasks");
-    const open = tasks.filter(isOpen);
-    const rest = tasks.filter((task) => !isOpen(task));
+    /** @type {Dated[]} */
+    const tasks = (await get("tasks")).map((/** @type {Task} */ task) => ({ ...task, changed: moment(task.changed_at) }));
+    const open = openCards(tasks.filter(isOpen));
+    const done = doneCards(tasks.filter((task) => !isOpen(task)));
     fill(list,
       open.length === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
-      ...open.map((task) => taskCard(task, load)),
-      rest.length > 0 && h("h3", { class: "rest" }, "Done"), ...rest.map((task) => taskCard(task, load)));
+      ...open, done.length > 0 && h("h3", { class: "rest" }, "Done"), ...done);
   });
   await load();
   const again = () => load().catch(() => {}); // what was there stays
-  return listen("/api/events", { hello: again, task: again });
+  left.throwIfAborted();
+  left.addEventListener("abort", listen("/api/events", { hello: again, task: again }));
 }
 
-/** @param {Task} task @param {() => void} load */
+/** @param {Dated} task @param {() => void} load */
 function taskCard(task, load) {
   const open = isOpen(task);
   const review = task.stage === "review";
@@ -57,7 +59,7 @@ function taskCard(task, load) {
     h("img", { src: `/api/videos/${task.video_id}/frames/0?height=240`, alt: "", width: "128", height: "72", loading: "lazy" }),
     h("div", { class: "task-words" },
       h("h3", {}, `${STAGES[/** @type {"refine"} */ (task.stage)] ?? task.stage}: ${name}`),
-      h("p", { class: "muted" }, open ? ABOUT[/** @type {"refine"} */ (task.stage)] : `${STATES[/** @type {"open"} */ (task.state)] ?? task.state} ${moment(/** @type {any} */ (task).changed_at ?? null)}`),
+      h("p", { class: "muted" }, open ? ABOUT[/** @type {"refine"} */ (task.stage)] : `${STATES[/** @type {"open"} */ (task.state)] ?? task.state} ${task.changed}`),
       task.note && h("p", { class: "returned" }, icon("warning"), h("span", {}, `Sent back: ${task.note}`))),
     h("div", { class: "buttons" },
       h("a", { class: open ? "button main" : "button", href: review ? `#/video/${task.video_id}/compare` : `#/video/${task.video_id}` }, review ? "Compare" : "Open"),

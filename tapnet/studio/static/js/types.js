@@ -23,7 +23,7 @@
  * @typedef {{name: string, role: string, csrf: string, login_required: boolean,
  *   version: string}} Me
  * @typedef {{id: number, video_id: number, video: string, user: string, stage: string,
- *   state: string, note: string|null}} Task
+ *   state: string, note: string|null, changed_at: string}} Task
  * @typedef {{version: number, user: string, time: string|number, kind: string, stage: string,
  *   content: Content}} Edit
  */
