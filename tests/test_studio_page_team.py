@@ -266,6 +266,7 @@ def test_a_press_lasts_while_a_list_is_fetched_again(people) -> None:
 
     def press(place: str, link: str, fetched: str) -> None:
         def fetched_again() -> None:
+            give_task(ada, "ben", "review")  # so that the card of the video changes, too
             with ben.page.expect_response(f"**/api/{fetched}"):
                 news.pop().continue_()
 
@@ -276,6 +277,19 @@ def test_a_press_lasts_while_a_list_is_fetched_again(people) -> None:
 
     press("tasks", "Open", "tasks")
     press("", "Open a.mp4", "videos")
+
+
+def test_a_list_that_is_fetched_again_keeps_the_focus(people) -> None:
+    ada, ben, _, _ = people.values()
+    give_task(ada, "ben", "annotate")
+    news = slow_news(ben)
+    with ben.page.expect_request("**/api/events*"):
+        ben.visit("tasks")
+    ben.page.get_by_role("link", name="Open", exact=True).first.focus()
+    with ben.page.expect_response("**/api/tasks"):
+        news.pop().continue_()
+    ben.page.wait_for_timeout(100)
+    assert ben.ask("document.activeElement.textContent") == "Open"
 
 
 def test_a_press_on_what_can_be_done_lasts_while_the_point_is_saved(people) -> None:

@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { listen } from "./news.js";
 import { teamDialog } from "./team.js";
 import { Upload, forget, unfinished } from "./uploads.js";
-import { oneAtATime, pause } from "./waiting.js";
+import { oneAtATime, pause, untilReleased } from "./waiting.js";
 /** @typedef {import("./app.js").App} App */
 
 const GATHER = 300; // ms in which news are answered together
@@ -74,6 +74,7 @@ export async function libraryScreen({ root, app, left }) {
   const load = oneAtATime(async () => {
     try {
       const videos = await get("videos");
+      await untilReleased();
       page.classList.toggle("first", videos.length === 0);
       fill(grid, ...cards(videos));
     } catch (error) {

@@ -4,7 +4,7 @@ import { attempt, toast } from "./dialog.js";
 import { fill, h, moment, remembered, shortName } from "./dom.js";
 import { icon } from "./icons.js";
 import { listen } from "./news.js";
-import { oneAtATime } from "./waiting.js";
+import { oneAtATime, untilReleased } from "./waiting.js";
 /** @typedef {import("./types.js").Task} Task */
 /** @typedef {Task & {changed: string}} Dated when it was changed, in words */
 
@@ -35,6 +35,7 @@ export async function tasksScreen({ root, app, left }) {
   const load = oneAtATime(async () => {
     /** @type {Dated[]} */
     const tasks = (await get("tasks")).map((/** @type {Task} */ task) => ({ ...task, changed: moment(task.changed_at) }));
+    await untilReleased();
     const open = openCards(tasks.filter(isOpen));
     const done = doneCards(tasks.filter((task) => !isOpen(task)));
     fill(list,

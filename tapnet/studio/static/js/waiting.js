@@ -1,9 +1,19 @@
-/** Waiting: for a time, or for the next picture of the screen. */
+/** Waiting: for a time, for the next picture of the screen, for the end of a press. */
 
 /** @param {number} ms @returns {Promise<void>} */
 export const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));
 
 export const nextPicture = () => new Promise((resume) => requestAnimationFrame(resume));
+
+let pressed = false; // a button of the mouse is down, or a finger
+addEventListener("pointerdown", () => (pressed = true), true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (pressed = false), true);
+
+/** Waits while something is being pressed: what is replaced under a finger gets no click. */
+export async function untilReleased() {
+  while (pressed) await pause(20);
+  await pause(0); // the click comes with the release
+}
 
 /** What calls `run` before the next picture of the screen: once, however often it is asked. @param {() => void} run */
 export function oncePerPicture(run) {
