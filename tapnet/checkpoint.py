@@ -142,7 +142,9 @@ def _plain(value: Any) -> Any:
 def _filled(
     path: Path, name: str, settings: dict[str, Any], weights: Mapping[str, torch.Tensor]
 ) -> nn.Module:
-    model = build(name, **settings)
+    with torch.device("meta"):  # no random weights, which a TAPIR takes seconds to draw
+        model = build(name, **settings)
+    model.to_empty(device="cpu")
     try:
         model.load_state_dict(dict(weights), strict=True)
     except RuntimeError as error:

@@ -32,3 +32,10 @@ def test_help_does_not_wait_for_torch(argv: list[str]) -> None:
 
 def test_tracks_are_read_without_torch() -> None:
     assert "torch" not in modules_after("from tapnet.tracks import Tracks")
+
+
+def test_weights_are_loaded_without_the_compiler_of_torch() -> None:
+    """It takes seconds to import, and some ways to make an empty network import it."""
+    seen = modules_after("import tapnet\nfor name in ('taplite', 'tapnet'): tapnet.load(name)")
+    assert "torch" in seen
+    assert "torch._dynamo" not in seen

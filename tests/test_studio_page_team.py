@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,28 @@ def team(folder) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def sessions(team, browser) -> dict[str, Any]:
-    """The cookies of each of PEOPLE, logged in."""
-    found = {}
-    for name in PEOPLE:
-        with Person(browser, team.address) as person:
-            person.log_in(name)
-            found[name] = person.context.storage_state()
-    return found
+def sessions() -> dict[str, Any]:
+    """The cookies of those of PEOPLE who have logged in."""
+    return {}
 
 
-@pytest.fixture
-def people(team, browser, sessions) -> Iterator[dict[str, Person]]:
-    """All of PEOPLE, at the list of videos."""
-    with ExitStack() as stack:
-        found = {}
-        for name, state in sessions.items():
-            person = Person(browser, team.address, storage_state=state)
-            found[name] = stack.enter_context(person)
-            person.visit()
-        yield found
+def at_the_list(name: str) -> Any:
+    """A fixture: one of PEOPLE at the list of videos."""
+
+    @pytest.fixture(name=name)
+    def somebody(team, browser, sessions) -> Iterator[Person]:
+        with Person(browser, team.address, storage_state=sessions.get(name)) as person:
+            if name in sessions:
+                person.visit()
+            else:
+                person.log_in(name)
+                sessions[name] = person.context.storage_state()
+            yield person
+
+    return somebody
+
+
+ada, ben, cleo, dora = map(at_the_list, PEOPLE)
 
 
 def open_team(lead: Person) -> None:
@@ -97,8 +99,7 @@ def submit(person: Person) -> None:
     person.page.get_by_text("Nothing to do").wait_for()
 
 
-def test_two_annotators_and_a_reviewer_make_a_benchmark(people, tmp_path) -> None:
-    ada, ben, cleo, dora = people.values()
+def test_two_annotators_and_a_reviewer_make_a_benchmark(ada, ben, cleo, dora, tmp_path) -> None:
     give_task(ada, "ben", "annotate")
 
     open_task(ben)
@@ -153,8 +154,7 @@ def test_two_annotators_and_a_reviewer_make_a_benchmark(people, tmp_path) -> Non
     assert scores.scores["average_pts_within_thresh"] > 0.8  # the square is easy to follow
 
 
-def test_a_task_that_is_sent_back_says_why(people) -> None:
-    ada, ben, _, dora = people.values()
+def test_a_task_that_is_sent_back_says_why(ada, ben, dora) -> None:
     give_task(ada, "ben", "annotate")
     submit(ben)
     open_team(dora)
@@ -165,8 +165,7 @@ def test_a_task_that_is_sent_back_says_why(people) -> None:
     ben.page.get_by_text("Sent back: Frame 12 is off").wait_for()  # without a reload
 
 
-def test_two_editors_of_one_track_see_each_other_and_lose_nothing(people) -> None:
-    _, ben, cleo, _ = people.values()
+def test_two_editors_of_one_track_see_each_other_and_lose_nothing(ben, cleo) -> None:
     for person in (ben, cleo):
         person.open_video(2)
         person.prefer("linear")
@@ -226,8 +225,7 @@ def slow_news(person: Person) -> list[Route]:
     return asked
 
 
-def test_a_task_that_is_given_while_the_list_is_opened_is_in_it(people) -> None:
-    ada, ben, _, _ = people.values()
+def test_a_task_that_is_given_while_the_list_is_opened_is_in_it(ada, ben) -> None:
     news = slow_news(ben)
     with ben.page.expect_request("**/api/events*"):
         ben.visit("tasks")
@@ -236,8 +234,7 @@ def test_a_task_that_is_given_while_the_list_is_opened_is_in_it(people) -> None:
     ben.page.get_by_role("link", name="Compare").wait_for()
 
 
-def test_a_track_that_is_made_while_the_video_is_opened_is_shown(people) -> None:
-    _, ben, cleo, _ = people.values()
+def test_a_track_that_is_made_while_the_video_is_opened_is_shown(ben, cleo) -> None:
     news = slow_news(cleo)
     for person in (cleo, ben):
         person.open_video(2)
@@ -259,8 +256,7 @@ def press_while(person: Person, element: Locator, news: Callable[[], object]) ->
     person.page.mouse.up()
 
 
-def test_a_press_lasts_while_a_list_is_fetched_again(people) -> None:
-    ada, ben, _, _ = people.values()
+def test_a_press_lasts_while_a_list_is_fetched_again(ada, ben) -> None:
     give_task(ada, "ben", "annotate")
     news = slow_news(ben)
 
@@ -279,8 +275,7 @@ def test_a_press_lasts_while_a_list_is_fetched_again(people) -> None:
     press("", "Open a.mp4", "videos")
 
 
-def test_a_list_that_is_fetched_again_keeps_the_focus(people) -> None:
-    ada, ben, _, _ = people.values()
+def test_a_list_that_is_fetched_again_keeps_the_focus(ada, ben) -> None:
     give_task(ada, "ben", "annotate")
     news = slow_news(ben)
     with ben.page.expect_request("**/api/events*"):
@@ -292,8 +287,7 @@ def test_a_list_that_is_fetched_again_keeps_the_focus(people) -> None:
     assert ben.ask("document.activeElement.textContent") == "Open"
 
 
-def test_a_press_on_what_can_be_done_lasts_while_the_point_is_saved(people) -> None:
-    ben = people["ben"]
+def test_a_press_on_what_can_be_done_lasts_while_the_point_is_saved(ben) -> None:
     ben.open_video(2)
     ben.prefer("linear")
     ben.click(100, 80)  # where no other point is
@@ -312,8 +306,7 @@ def test_a_press_on_what_can_be_done_lasts_while_the_point_is_saved(people) -> N
     ben.until(f"studio.editor.tracks.list[{track}].content.hidden.length === 1")
 
 
-def test_a_screen_that_is_left_while_it_is_fetched_stays_away(people) -> None:
-    ben = people["ben"]
+def test_a_screen_that_is_left_while_it_is_fetched_stays_away(ben) -> None:
     asked: list[Route] = []
     ben.page.route("**/api/videos/1", lambda route: asked.append(route))
     with ben.page.expect_request("**/api/videos/1"):
@@ -327,8 +320,7 @@ def test_a_screen_that_is_left_while_it_is_fetched_stays_away(people) -> None:
     assert ben.page.locator(".task-list").count() == 1
 
 
-def test_only_an_admin_sees_the_accounts(people) -> None:
-    ada, ben, _, _ = people.values()
+def test_only_an_admin_sees_the_accounts(ada, ben) -> None:
     ada.visit("people")
     ada.page.get_by_role("button", name="Add a person").click()
     dialog = ada.page.get_by_role("dialog", name="Add a person")

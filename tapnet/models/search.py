@@ -46,7 +46,7 @@ class Search(nn.Module):
         nn.init.zeros_(self.weights.weight)
         with torch.no_grad():
             self.weights.bias.copy_(torch.tensor([2.0, 2.0, 2.0, 0.0]))
-        nn.init.normal_(self.out.weight, std=1e-3)
+        nn.init.trunc_normal_(self.out.weight, std=1e-3)
 
     def forward(self, likeness: Tensor, near: Tensor, hidden: Tensor) -> Tensor:
         """Heat [M, h, w] from the kinds of likeness [M, 3, h, w], and the squared distance `near`

@@ -129,7 +129,7 @@ class Correct(nn.Module):
         self.cell = nn.GRUCell(192, hidden)
         self.say = nn.Linear(hidden, 128)
         self.out = nn.Linear(128, 4)
-        nn.init.normal_(self.out.weight, std=1e-2)
+        nn.init.trunc_normal_(self.out.weight, std=1e-2)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, scores: Tensor, facts: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
