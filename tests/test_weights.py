@@ -40,6 +40,13 @@ def clip():
     return Recipe(seed=5, settings=settings, part="validation").example(0)
 
 
+def test_loading_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    for path in checkpoint.shipped().values():
+        checkpoint.load(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_it_follows_points_that_classical_trackers_lose(clip):
     found = {}
     for name in ("taplite", "tapnet", "klt", "still"):
