@@ -275,6 +275,18 @@ def test_a_press_lasts_while_a_list_is_fetched_again(ada, ben) -> None:
     press("", "Open a.mp4", "videos")
 
 
+def test_a_press_that_opens_a_menu_of_the_system_holds_no_list_back(ada, ben) -> None:
+    """Such a menu may keep the release of the button to itself."""
+    with ben.page.expect_response("**/api/tasks"):
+        ben.visit("tasks")
+    ben.page.wait_for_timeout(100)
+    known = ben.page.locator(".task").count()
+    ben.page.mouse.move(600, 500)
+    ben.page.mouse.down(button="right")
+    give_task(ada, "ben", "refine")
+    ben.page.locator(".task").nth(known).wait_for()
+
+
 def test_a_list_that_is_fetched_again_keeps_the_focus(ada, ben) -> None:
     give_task(ada, "ben", "annotate")
     news = slow_news(ben)

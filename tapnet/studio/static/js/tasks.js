@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { listen } from "./news.js";
 import { oneAtATime, untilReleased } from "./waiting.js";
 /** @typedef {import("./types.js").Task} Task */
-/** @typedef {Task & {changed: string}} Dated when it was changed, in words */
+/** @typedef {Task & {changed: string}} Dated  when it was done, in words */
 
 export const STAGES = { annotate: "Annotate", refine: "Refine", review: "Review" };
 const ABOUT = {
@@ -34,7 +34,7 @@ export async function tasksScreen({ root, app, left }) {
   const [openCards, doneCards] = [0, 1].map(() => remembered((/** @type {Dated} */ task) => taskCard(task, load)));
   const load = oneAtATime(async () => {
     /** @type {Dated[]} */
-    const tasks = (await get("tasks")).map((/** @type {Task} */ task) => ({ ...task, changed: moment(task.changed_at) }));
+    const tasks = (await get("tasks")).map((/** @type {Task} */ task) => ({ ...task, changed: isOpen(task) ? "" : moment(task.changed_at) }));
     await untilReleased();
     const open = openCards(tasks.filter(isOpen));
     const done = doneCards(tasks.filter((task) => !isOpen(task)));

@@ -6,8 +6,10 @@ export const pause = (ms) => new Promise((resume) => setTimeout(resume, ms));
 export const nextPicture = () => new Promise((resume) => requestAnimationFrame(resume));
 
 let pressed = false; // a button of the mouse is down, or a finger
-addEventListener("pointerdown", () => (pressed = true), true);
-for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (pressed = false), true);
+for (const name of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
+  addEventListener(name, (event) => (pressed = /** @type {PointerEvent} */ (event).buttons > 0), true);
+}
+addEventListener("contextmenu", () => (pressed = false), true); // a menu of the system may keep the release
 
 /** Waits while something is being pressed: what is replaced under a finger gets no click. */
 export async function untilReleased() {
