@@ -260,9 +260,9 @@ def test_a_press_lasts_while_a_list_is_fetched_again(ada, ben) -> None:
     give_task(ada, "ben", "annotate")
     news = slow_news(ben)
 
-    def press(place: str, link: str, fetched: str) -> None:
+    def press(place: str, link: str, fetched: str, who: str) -> None:
         def fetched_again() -> None:
-            give_task(ada, "ben", "review")  # so that the card of the video changes, too
+            give_task(ada, who, "review")  # so that what is listed changes
             with ben.page.expect_response(f"**/api/{fetched}"):
                 news.pop().continue_()
 
@@ -271,8 +271,8 @@ def test_a_press_lasts_while_a_list_is_fetched_again(ada, ben) -> None:
         press_while(ben, ben.page.get_by_role("link", name=link, exact=True).first, fetched_again)
         ben.ready()
 
-    press("tasks", "Open", "tasks")
-    press("", "Open a.mp4", "videos")
+    press("tasks", "Open", "tasks", "ben")
+    press("", "Open a.mp4", "videos", "cleo")
 
 
 def test_a_press_that_opens_a_menu_of_the_system_holds_no_list_back(ada, ben) -> None:

@@ -24,15 +24,15 @@ const AROUND = 12; // frames of the trails to each side
 export async function compareScreen({ root, app, left, id }) {
   const video = await get(`videos/${id}`);
   left.throwIfAborted();
-  const screen = new Compare(video, app);
+  const screen = new Compare(video, app, left);
   left.addEventListener("abort", () => screen.close());
   fill(root, screen.element);
   await screen.load();
 }
 
 class Compare {
-  /** @param {any} video @param {import("./app.js").App} app */
-  constructor(video, app) {
+  /** @param {any} video @param {import("./app.js").App} app @param {AbortSignal} left */
+  constructor(video, app, left) {
     this.app = app;
     this.video = video;
     const source = h("video", { class: "source", "aria-hidden": "true", tabindex: "-1" });
@@ -58,7 +58,7 @@ class Compare {
         h("h1", { class: "video-name" }, `Compare passes: ${shortName(video.name)}`), h("span", { class: "gap" }), ...app.controls()),
       h("section", { class: "stage" }, source, this.picture),
       h("section", { class: "deck" }, this.controls(), this.strip), this.side);
-    this.listen();
+    this.listen(left);
   }
 
   controls() {
@@ -76,7 +76,8 @@ class Compare {
     return h("span", { class: "mark" }, swatch(COLORS[i]), words);
   }
 
-  listen() {
+  /** @param {AbortSignal} left */
+  listen(left) {
     this.frames.on("shown", this.request);
     this.frames.on("target", this.request);
     this.watch = new ResizeObserver(() => this.resize());
@@ -97,8 +98,7 @@ class Compare {
       this.view.pan(event.movementX, event.movementY);
       this.request();
     });
-    this.onKey = (/** @type {KeyboardEvent} */ event) => this.keyed(event);
-    document.addEventListener("keydown", this.onKey);
+    document.addEventListener("keydown", (event) => this.keyed(event), { signal: left });
   }
 
   /** @param {KeyboardEvent} event */
@@ -315,7 +315,6 @@ class Compare {
   }
 
   close() {
-    if (this.onKey) document.removeEventListener("keydown", this.onKey);
     this.watch?.disconnect();
     this.stop?.();
     this.frames.close();

@@ -37,9 +37,9 @@ export async function libraryScreen({ root, app, left }) {
     page.classList.remove("dropping");
     take([...(event.dataTransfer?.files ?? [])]);
   };
-  for (const [name, listener] of [["dragover", over], ["dragleave", away], ["drop", dropped]]) {
-    document.addEventListener(/** @type {string} */ (name), /** @type {any} */ (listener), { signal: left });
-  }
+  document.addEventListener("dragover", over, { signal: left });
+  document.addEventListener("dragleave", away, { signal: left });
+  document.addEventListener("drop", dropped, { signal: left });
 
   /** @param {File} file @param {boolean} open */
   const send = async (file, open) => {

@@ -31,16 +31,16 @@ export function submitTask(task) {
 export async function tasksScreen({ root, app, left }) {
   const list = h("div", { class: "task-list" });
   fill(root, app.bar("My tasks"), h("main", { class: "plain" }, h("div", { class: "head" }, h("h2", {}, "My tasks")), list));
-  const [openCards, doneCards] = [0, 1].map(() => remembered((/** @type {Dated} */ task) => taskCard(task, load)));
+  const cards = remembered((/** @type {Dated} */ task) => taskCard(task, load));
   const load = oneAtATime(async () => {
     /** @type {Dated[]} */
     const tasks = (await get("tasks")).map((/** @type {Task} */ task) => ({ ...task, changed: isOpen(task) ? "" : moment(task.changed_at) }));
     await untilReleased();
-    const open = openCards(tasks.filter(isOpen));
-    const done = doneCards(tasks.filter((task) => !isOpen(task)));
+    const open = tasks.filter(isOpen).length;
+    const all = cards([...tasks].sort((a, b) => Number(isOpen(b)) - Number(isOpen(a)))); // open ones first, else as they came
     fill(list,
-      open.length === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
-      ...open, done.length > 0 && h("h3", { class: "rest" }, "Done"), ...done);
+      open === 0 && h("div", { class: "center small-center" }, icon("check"), h("h3", {}, "Nothing to do"), h("p", { class: "muted" }, "Tasks that somebody gives you appear here.")),
+      ...all.slice(0, open), all.length > open && h("h3", { class: "rest" }, "Done"), ...all.slice(open));
   });
   await load();
   const again = () => load().catch(() => {}); // what was there stays
