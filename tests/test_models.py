@@ -227,11 +227,12 @@ def test_no_model_needs_grid_sample(model: Any, monkeypatch: pytest.MonkeyPatch)
 
 def test_frames_are_counted_exactly_whatever_the_precision() -> None:
     """bfloat16 cannot count to 299: the frame must not travel in it."""
-    grid = torch.zeros(300, 2, 2, 4, dtype=torch.bfloat16)
+    grid = torch.zeros(300, 20, 20, 4, dtype=torch.bfloat16)
     grid[299, 0, 0] = 1
-    query, center = torch.ones(1, 4, dtype=torch.bfloat16), torch.tensor([[0.5, 0.5]])
-    scores = local_scores(grid, query, torch.tensor([299]), center)
-    assert scores.view(7, 7)[3, 3] == 4
+    query, center = torch.ones(300, 1, 4).bfloat16(), torch.full((300, 1, 2), 0.5)
+    scores = local_scores(grid, query, center).view(300, 7, 7)[:, 3, 3]
+    assert scores.nonzero().tolist() == [[299]]
+    assert scores[299] == 4
 
 
 def test_half_precision_keeps_positions_single() -> None:
@@ -253,25 +254,27 @@ def test_a_soft_argmax_of_one_peak_is_its_centre_and_ties_go_to_the_first() -> N
     assert soft_argmax(heat).tolist() == [[7.5, 4.5], [3.5, 2.5]]
 
 
-def test_local_scores_are_those_of_interpolated_features() -> None:
+@pytest.mark.parametrize("width", [9, 90], ids=["with all cells", "with some"])
+def test_local_scores_are_those_of_interpolated_features(width: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    grid = torch.randn(2, 6, 9, 4, generator=generator)
-    queries = torch.randn(5, 4, generator=generator)
+    grid = torch.randn(2, 6, width, 4, generator=generator)
+    queries = torch.randn(2, 3, 4, generator=generator)
     centers = torch.tensor(
-        [[0, 3.2, 4.7], [1, 0.1, 0.2], [0, 5.9, 8.8], [1, -7.0, 40.0], [1, 3.0, 4.5]]
+        [[[3.2, 4.7], [5.9, 8.8], [0.5, 0.5]], [[0.1, 0.2], [-7.0, 40.0], [3.0, 4.5]]]
     )
-    found = local_scores(grid, queries, centers[:, 0].long(), centers[:, 1:]).view(5, 7, 7)
+    found = local_scores(grid, queries, centers).view(2, 3, 7, 7)
     padded = np.pad(grid.numpy(), ((0, 0), (60, 60), (60, 60), (0, 0)))
-    for row, (frame, y, x) in enumerate(centers.tolist()):
+    for frame, row in np.ndindex(2, 3):
+        y, x = centers[frame, row].tolist()
         for i in range(7):
             for j in range(7):
                 v, u = y + i - 3 - 0.5 + 60, x + j - 3 - 0.5 + 60
                 v0, u0 = int(np.floor(v)), int(np.floor(u))
                 a, b = v - v0, u - u0
-                cell = padded[int(frame), v0 : v0 + 2, u0 : u0 + 2]
+                cell = padded[frame, v0 : v0 + 2, u0 : u0 + 2]
                 weights = np.outer([1 - a, a], [1 - b, b])[..., None]
-                value = float((cell * weights).sum((0, 1)) @ queries[row].numpy())
-                assert found[row, i, j].item() == pytest.approx(value, abs=1e-4)
+                value = float((cell * weights).sum((0, 1)) @ queries[frame, row].numpy())
+                assert found[frame, row, i, j].item() == pytest.approx(value, abs=1e-4)
 
 
 def test_temporal_shift_moves_the_channels_as_the_reference_does() -> None:

@@ -217,7 +217,7 @@ def assert_same_memory(state: TapirState, arrays: dict[str, np.ndarray]) -> None
         words = name.split("_")
         iteration = int(words[2].removeprefix("iter"))
         block = int(words[4] if words[4].isdigit() else words[3].removeprefix("block") or 0)
-        grow, shrink = state.memory[iteration][block]
+        grow, shrink = (torch.stack(frames, 1) for frames in state.memory[iteration][block])
         found = grow if name.endswith("1") else shrink.transpose(2, 3).flatten(2)
         some = found[None, :2, :, :: found.shape[-1] // arrays[name].shape[-1]]
         assert_close(some, arrays[name], 1e-3, name)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tapnet.geometry import rescale, sample_grid
 from tapnet.models.backbones import ExtraBlock, TapirResNet
 from tapnet.models.layers import unit_norm
+from tapnet.models.pieces import cores_for, each
 from tapnet.video import normalize
 
 Size = tuple[int, int]  # (height, width)
@@ -50,15 +51,18 @@ class Encoder(nn.Module):
         batch, frames = video.shape[:2]
         # A CPU convolves fastest in channels-last memory, where only single images norm fast.
         alone = video.device.type == "cpu" and not torch.is_grad_enabled()
-        hires, lowres = [], []
-        for some in video.flatten(0, 1).split(1 if alone else frames_per_chunk):
+
+        def one(some: Tensor) -> tuple[Tensor, Tensor]:
             image = normalize(some).to(self.backbone.stem.weight.dtype).permute(0, 3, 1, 2)
             image = image if alone else image.contiguous()
             if image.shape[2:] != resolution:
                 image = F.interpolate(image, resolution, mode="bilinear", antialias=self.antialias)
             high, low = self.backbone(image)
-            hires.append(unit_norm(high, dim=1).permute(0, 2, 3, 1).contiguous())
-            lowres.append(unit_norm(self.extra(low), dim=1).permute(0, 2, 3, 1).contiguous())
+            high, low = unit_norm(high, dim=1), unit_norm(self.extra(low), dim=1)
+            return high.permute(0, 2, 3, 1).contiguous(), low.permute(0, 2, 3, 1).contiguous()
+
+        images = video.flatten(0, 1).split(1 if alone else frames_per_chunk)
+        hires, lowres = zip(*each(one, images, cores_for(video)), strict=True)
         grids = [torch.cat(parts).unflatten(0, (batch, frames)) for parts in (hires, lowres)]
         for _ in range(self.pyramid_level):
             finer = rearrange(grids[-1], "b t h w c -> (b t) c h w")

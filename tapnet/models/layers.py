@@ -122,40 +122,46 @@ def pinned(tracks: Tensor, query_points: Tensor) -> Tensor:
     return torch.where(asked[..., None], xy_to_yx(query_points[..., 1:])[:, :, None], tracks)
 
 
-def local_scores(
-    grid: Tensor, queries: Tensor, frames: Tensor, centers: Tensor, radius: int = 3
-) -> Tensor:
-    """[M, k*k] scores of each query with the k x k places around its centre, k = 2 radius + 1.
+def local_scores(grid: Tensor, queries: Tensor, centers: Tensor, radius: int = 3) -> Tensor:
+    """[F, M, k*k] scores of each query with the k x k places around its centre, k = 2 radius + 1.
 
-    grid [F, h, w, C]; queries [M, C]; frames [M] long; centers [M, 2] (y, x) in cells.
+    grid [F, h, w, C]; queries [F, M, C], M for each frame; centers [F, M, 2] (y, x) in cells.
     The places lie whole cells apart (rows outer), are read bilinearly, and count as zero outside
     the grid. Since all share one sub-cell offset, the (k + 1)² cells around are scored first and
     the scores interpolated: the same numbers as interpolating features, at a third of the reads.
     """
-    height, width, channels = grid.shape[1:]
+    height, width = grid.shape[1:3]
     cells = 2 * radius + 2
     index = centers - 0.5
     low = index.floor()
     part = (index - low).to(grid.dtype)
     span = torch.arange(-radius, radius + 2, device=grid.device)
-    y = low[:, :1].long() + span  # [M, cells]
-    x = low[:, 1:].long() + span
-    inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-    row = frames[:, None] * height + y.clamp(0, height - 1)
-    flat = (row[:, :, None] * width + x.clamp(0, width - 1)[:, None, :]).flatten(1)  # [M, cells²]
-    rows = grid.reshape(-1, channels)
-    # As many centres at a time as keep the gathered features within a cache of some megabytes.
-    step = max(1, 2**21 // (cells * cells * channels))
-    scores = torch.cat(
-        [
-            torch.bmm(rows[some].view(*some.shape, channels), query[:, :, None]).squeeze(2)
-            for some, query in zip(flat.split(step), queries.split(step), strict=True)
-        ]
-    )
-    scores = scores.to(part.dtype).view(-1, cells, cells) * inside  # bmm may have been autocast
-    part_y, part_x = part[:, :1, None], part[:, 1:, None]
-    scores = torch.lerp(scores[:, :-1], scores[:, 1:], part_y)
-    return torch.lerp(scores[:, :, :-1], scores[:, :, 1:], part_x).flatten(1)
+    y = low[..., :1].long() + span  # [F, M, cells]
+    x = low[..., 1:].long() + span
+    inside = ((y >= 0) & (y < height))[..., :, None] & ((x >= 0) & (x < width))[..., None, :]
+    row = y.clamp(0, height - 1) * width
+    flat = (row[..., :, None] + x.clamp(0, width - 1)[..., None, :]).flatten(2)  # [F, M, cells²]
+    # One product with all cells is quicker than reading some, if the grid is small and read often.
+    if height * width <= 2 * cells**2 * min(queries.shape[1], 64):
+        scores = torch.bmm(queries, grid.flatten(1, 2).transpose(1, 2)).gather(2, flat)
+    else:
+        scores = _scores_at(grid.flatten(1, 2), queries, flat)
+    scores = scores.to(part.dtype).view(*flat.shape[:2], cells, cells) * inside  # maybe autocast
+    part_y, part_x = part[..., :1, None], part[..., 1:, None]
+    scores = torch.lerp(scores[..., :-1, :], scores[..., 1:, :], part_y)
+    return torch.lerp(scores[..., :-1], scores[..., 1:], part_x).flatten(2)
+
+
+def _scores_at(grid: Tensor, queries: Tensor, cells: Tensor) -> Tensor:
+    """[F, M, K] scores of queries [F, M, C] with the cells [F, M, K] of a grid [F, h * w, C]."""
+    frames, size, channels = grid.shape
+    start = torch.arange(0, frames * size, size, device=grid.device)
+    numbers, rows = (cells + start[:, None, None]).flatten(0, 1), grid.reshape(-1, channels)
+    # As many at a time as keep the features that are read within a cache of some megabytes.
+    step = max(1, 2**21 // (cells.shape[2] * channels))
+    pairs = zip(numbers.split(step), queries.flatten(0, 1).split(step), strict=True)
+    scores = [torch.bmm(rows[some], query[:, :, None]).squeeze(2) for some, query in pairs]
+    return torch.cat(scores).view_as(cells)
 
 
 def soft_argmax(heat: Tensor, radius: float = 5.0) -> Tensor:
@@ -201,15 +207,24 @@ class CostVolumeHead(nn.Module):
 
     def forward(self, cost: Tensor) -> tuple[Tensor, Tensor]:
         """cost [M, heads, h, w] -> position [M, 2] (x, y) in cells, logits [M, outputs]."""
-        rows = max(1, 2**18 // (cost.shape[2] * cost.shape[3]))  # 16 MiB of hidden map at a time
+        rows = max(1, 2**16 // (cost.shape[2] * cost.shape[3]))  # 4 MiB of hidden map at a time
         positions, logits = zip(*(self._some(part) for part in cost.split(rows)), strict=True)
         return torch.cat(positions), torch.cat(logits)
 
     def _some(self, cost: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = F.relu(self.hidden(cost))
-        heat = self.heatmap(hidden).squeeze(1)
+        quick = quick_on_a_cpu(cost)
+        hidden = self._of_one_channel(cost) if quick and self.heads == 1 else self.hidden(cost)
+        hidden = F.relu(hidden, inplace=quick)
+        heat = summed_taps(self.heatmap, hidden) if quick else self.heatmap(hidden).squeeze(1)
         position = soft_argmax(heat.to(at_least_single(heat.dtype)) * self.temperature)
         return position, self.occlusion(hidden)
+
+    def _of_one_channel(self, cost: Tensor) -> Tensor:
+        """`hidden`, with three rows as three channels: a CPU is slow with one."""
+        height, padded = cost.shape[2], F.pad(cost[:, 0], (1, 1, 1, 1))
+        rows = torch.stack([padded[:, i : i + height] for i in range(3)], dim=-1)
+        kernels = self.hidden.weight.transpose(1, 2)  # [16, 3, 1, 3]
+        return F.conv2d(rows.permute(0, 3, 1, 2), kernels, self.hidden.bias)
 
     def occlusion(self, hidden: Tensor) -> Tensor:
         """[M, outputs] logits from the hidden map [M, 16, h, w]."""
@@ -217,6 +232,24 @@ class CostVolumeHead(nn.Module):
         if self.occlusion_relu:
             seen = F.relu(seen)
         return self.occlusion_out(F.relu(self.occlusion_hidden(seen.mean(dim=(2, 3)))))
+
+
+def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """[M, h, w]: a 3 x 3 convolution of x [M, C, h, w], channels last, to one channel.
+
+    A matrix product and shifted sums: on CPUs half the time of the convolution, unless gradients
+    are wanted.
+    """
+    count, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    taps = conv.weight[0].flatten(1).t() @ rows.t()
+    left, column, right = taps.view(3, 3, count, height, width).unbind(1)
+    column[..., 1:] += left[..., :-1]
+    column[..., :-1] += right[..., 1:]
+    above, found, below = column
+    found[:, 1:] += above[:, :-1]
+    found[:, :-1] += below[:, 1:]
+    return found if conv.bias is None else found + conv.bias
 
 
 def cost_volume(grid: Tensor, queries: Tensor, heads: int = 1) -> Tensor:

@@ -7,6 +7,8 @@ that each fits a cache and no tensor is tiled or summed over a strided axis.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +16,13 @@ from torch import Tensor, nn
 from tapnet.models.layers import gelu
 
 BRANCHES = 4
-Context = tuple[Tensor, Tensor]  # last inputs of grow [N, 2, C] and of shrink [N, 2, BRANCHES, C]
+
+
+class Context(NamedTuple):
+    """What a block has seen of the two frames before, the earlier first; N tracks."""
+
+    grow: tuple[Tensor, Tensor]  # inputs of `grow` [N, C]
+    shrink: tuple[Tensor, Tensor]  # inputs of `shrink` [N, BRANCHES, C]
 
 
 def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
@@ -54,24 +62,43 @@ class MixerBlock(nn.Module):
 
     def causal(self, x: Tensor, context: Context) -> tuple[Tensor, Context]:
         """[N, T, C] after the frames in `context`; each frame sees only earlier ones."""
-        past = self.kernel - 1
-        n = torch.cat([context[0], self.norm0(x)], dim=1)
-        kept = []
+        n = self.norm0(x)
+        if x.shape[1] == 1:
+            x, context = self._one_frame(x[:, 0], n[:, 0], context)
+        else:
+            x, context = self._later_frames(x, n, context)
+        return x + self.project(gelu(self.expand(self.norm1(x)))), context
+
+    def _later_frames(self, x: Tensor, n: Tensor, context: Context) -> tuple[Tensor, Context]:
+        n = torch.cat([torch.stack(context.grow, dim=1), n], dim=1)
+        before, kept = torch.stack(context.shrink, dim=1), []
         for branch in range(BRANCHES):
             h = gelu(convolve_time(n, self.grow[branch], self.grow_bias[branch], 0))
-            h = torch.cat([context[1][:, :, branch], h], dim=1)
-            kept.append(h[:, -past:])
+            h = torch.cat([before[:, :, branch], h], dim=1)
+            kept.append(h[:, -2:])
             x = x + convolve_time(h, self.shrink[branch], self.shrink_bias[branch], 0)
-        x = x + self.project(gelu(self.expand(self.norm1(x))))
-        return x, (n[:, -past:].clone(), torch.stack(kept, dim=2))
+        last = torch.stack(kept, dim=2)
+        grow = (n[:, -2].clone(), n[:, -1].clone())
+        return x, Context(grow, (last[:, 0].clone(), last[:, 1].clone()))
+
+    def _one_frame(self, x: Tensor, n: Tensor, context: Context) -> tuple[Tensor, Context]:
+        """`_later_frames` of one: all branches at once, and sums instead of convolutions."""
+        grow, shrink = self.grow[:, :, 0, 0].unbind(-1), self.shrink[:, :, 0, 0].unbind(-1)
+        h: Tensor = self.grow_bias
+        for frame, weight in zip((*context.grow, n), grow, strict=True):
+            h = torch.addcmul(h, frame[:, None], weight)
+        h = gelu(h)
+        sums: Tensor = self.shrink_bias
+        for frame, weight in zip((*context.shrink, h), shrink, strict=True):
+            sums = torch.addcmul(sums, frame, weight)
+        after = Context((context.grow[1], n), (context.shrink[1], h))
+        return (x + sums.sum(1))[:, None], after
 
     def no_context(self, like: Tensor) -> Context:
         """What `causal` starts from: zeros for the N tracks of `like` [N, T, .]."""
-        channels, past = self.norm0.weight.shape[0], self.kernel - 1
-        return (
-            like.new_zeros(like.shape[0], past, channels),
-            like.new_zeros(like.shape[0], past, BRANCHES, channels),
-        )
+        tracks, channels = like.shape[0], self.norm0.weight.shape[0]
+        one, four = like.new_zeros(tracks, channels), like.new_zeros(tracks, BRANCHES, channels)
+        return Context((one, one), (four, four))
 
 
 class Mixer(nn.Module):
@@ -93,7 +120,7 @@ class Mixer(nn.Module):
     def causal(
         self, x: Tensor, context: tuple[Context, ...] | None
     ) -> tuple[Tensor, tuple[Context, ...]]:
-        """As forward, seeing earlier frames only; `context` (None at first) has a pair a block."""
+        """As forward, seeing earlier frames only; `context` (None at first) has one a block."""
         x = self.start(x)
         after: list[Context] = []
         for number, block in enumerate(self.blocks):

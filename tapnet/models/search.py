@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tapnet.models.layers import quick_on_a_cpu, soft_argmax
+from tapnet.models.layers import quick_on_a_cpu, soft_argmax, summed_taps
 from tapnet.models.rows import Rows
 
 LIKE_LATELY = 0.7  # cosine from which a cell looks as the point did lately
@@ -135,21 +135,3 @@ def _window(x: Tensor, y: Tensor, middle: Tensor, reach: int) -> Tensor:
     """[M, h, w]: which of the cells x [M, w] and y [M, h] are at most `reach` from `middle`."""
     near_x, near_y = (x - middle[:, :1]).abs() <= reach, (y - middle[:, 1:]).abs() <= reach
     return near_x[:, None, :] & near_y[:, :, None]
-
-
-def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """[M, h, w]: a 3 x 3 convolution of x [M, C, h, w], channels last, to one channel.
-
-    A matrix product and shifted sums: on CPUs half the time of the convolution, unless gradients
-    are wanted.
-    """
-    count, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    taps = conv.weight[0].flatten(1).t() @ rows.t()
-    left, column, right = taps.view(3, 3, count, height, width).unbind(1)
-    column[..., 1:] += left[..., :-1]
-    column[..., :-1] += right[..., 1:]
-    above, found, below = column
-    found[:, 1:] += above[:, :-1]
-    found[:, :-1] += below[:, 1:]
-    return found if conv.bias is None else found + conv.bias

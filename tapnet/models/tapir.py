@@ -12,7 +12,7 @@ Positions travel in pixels of the initial resolution; the caller gets pixels of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,6 +44,7 @@ from tapnet.models.layers import (
     pinned,
 )
 from tapnet.models.mixer import Context, Mixer
+from tapnet.models.pieces import cores_for, each
 from tapnet.structs import Prediction, check_shapes
 
 PATCH_RADIUS = 3  # neighbourhoods of 7 x 7
@@ -69,7 +70,7 @@ class TapirSettings:
 
 
 Guess = tuple[Tensor, Tensor, Tensor]  # position [B, N, T, 2], occlusion, expected_dist [B, N, T]
-Memory = tuple[tuple[Context, ...], ...]  # of the causal refiner: a pair for each block and pass
+Memory = tuple[tuple[Context, ...], ...]  # of the causal refiner: one for each pass and block
 
 
 @dataclass(frozen=True)
@@ -238,16 +239,19 @@ class Tapir(nn.Module):
         at the query's frame. Points are taken some at a time, which bounds memory only.
         """
         frames, count = levels[0].grids[0].shape[1], features[0][0].shape[1]
-        step = max(1, self.settings.rows_per_chunk // frames)
-        chunks = []
-        for start in range(0, max(count, 1), step):
+        cores = cores_for(levels[0].grids[0])
+        rows = self.settings.rows_per_chunk // frames // cores
+        step = max(1, min(rows, -(-count // cores)))
+
+        def chunk(start: int) -> list[Guess]:
             some = slice(start, start + step)
             mine = tuple((high[:, some], low[:, some]) for high, low in features)
             guess = self._match(levels[0], mine[0][1])
             if query_points is not None and size is not None:
                 guess = self._pin(guess, query_points[:, some], size)
-            chunks.append(self._refine(levels, mine, guess, None)[0])
-        return [tuple(torch.cat(parts, dim=1) for parts in zip(*one)) for one in zip(*chunks)]  # type: ignore[misc]  # noqa: B905
+            return self._refine(levels, mine, guess, None)[0]
+
+        return _joined(each(chunk, range(0, max(count, 1), step), cores))
 
     def prediction(self, guesses: list[Guess], refined_levels: int, size: Size) -> Prediction:
         """The guesses as a Prediction in pixels of a video of that size: the mean over levels of
@@ -345,18 +349,16 @@ class Tapir(nn.Module):
 
     def _scores(self, level: Level, position: Tensor, current: Tensor) -> list[Tensor]:
         """[B, N, T, 49] for each grid of the level: the features against the place they are at."""
-        batch, count, frames, _ = position.shape
-        index = torch.arange(batch * frames, device=position.device)
-        index = repeat(index, "(b t) -> (b n t)", b=batch, n=count)
+        batch = len(position)
+        by_frame = rearrange(current, "b n t c -> (b t) n c")
+        position = rearrange(position, "b n t c -> (b t) n c")
         found = []
         for number, grid in enumerate(level.grids):
-            queries = current[..., :HIRES] if number == 0 else current[..., HIRES:]
+            queries = by_frame[..., :HIRES] if number == 0 else by_frame[..., HIRES:]
             size = (grid.shape[2], grid.shape[3])
             place = xy_to_yx(rescale(position, self.settings.initial_resolution, size))
-            scores = local_scores(
-                grid.flatten(0, 1), queries.flatten(0, 2), index, place.flatten(0, 2), PATCH_RADIUS
-            )
-            found.append(scores.view(batch, count, frames, scores.shape[-1]))
+            scores = local_scores(grid.flatten(0, 1), queries, place, PATCH_RADIUS)
+            found.append(rearrange(scores, "(b t) n k -> b n t k", b=batch))
         return found
 
     def init_state(self) -> TapirState:
@@ -391,10 +393,7 @@ class Tapir(nn.Module):
             for old, more in zip(state.features, new, strict=True)
         )
         grown = len(points)
-        memory = tuple(
-            tuple((_with_zeros(a, grown), _with_zeros(b, grown)) for a, b in one)
-            for one in state.memory
-        )
+        memory = _of_each(state.memory, lambda x: torch.cat([x, x.new_zeros(grown, *x.shape[1:])]))
         return replace(state, features=features, memory=memory)
 
     def keep(self, state: TapirState, index: Tensor) -> TapirState:
@@ -402,7 +401,7 @@ class Tapir(nn.Module):
         return replace(
             state,
             features=tuple((h[:, index], w[:, index]) for h, w in state.features),
-            memory=tuple(tuple((a[index], b[index]) for a, b in one) for one in state.memory),
+            memory=_of_each(state.memory, lambda x: x[index]),
         )
 
     def _need_causal(self) -> None:
@@ -413,5 +412,17 @@ class Tapir(nn.Module):
             )
 
 
-def _with_zeros(x: Tensor, rows: int) -> Tensor:
-    return torch.cat([x, x.new_zeros(rows, *x.shape[1:])])
+def _joined(parts: Sequence[list[Guess]]) -> list[Guess]:
+    """The guesses of all points, those of each part after those of the part before."""
+    return [
+        tuple(torch.cat(same, dim=1) for same in zip(*guess, strict=True))  # type: ignore[misc]
+        for guess in zip(*parts, strict=True)
+    ]
+
+
+def _of_each(memory: Memory, change: Callable[[Tensor], Tensor]) -> Memory:
+    """The memory with every tensor changed."""
+    return tuple(
+        tuple(Context(*((change(a), change(b)) for a, b in context)) for context in one)
+        for one in memory
+    )
