@@ -83,7 +83,8 @@ class MixerBlock(nn.Module):
 
     def _one_frame(self, x: Tensor, n: Tensor, context: Context) -> tuple[Tensor, Context]:
         """`_later_frames` of one: all branches at once, and sums instead of convolutions."""
-        grow, shrink = self.grow[:, :, 0, 0].unbind(-1), self.shrink[:, :, 0, 0].unbind(-1)
+        grow = self.grow[:, :, 0, 0].permute(2, 0, 1).contiguous()  # a row of weights a frame
+        shrink = self.shrink[:, :, 0, 0].permute(2, 0, 1).contiguous()
         h: Tensor = self.grow_bias
         for frame, weight in zip((*context.grow, n), grow, strict=True):
             h = torch.addcmul(h, frame[:, None], weight)
