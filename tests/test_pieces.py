@@ -58,6 +58,13 @@ def test_other_threads_keep_all_cores() -> None:
     assert counts == [2] * 5
 
 
+def test_few_pieces_at_a_time_have_their_share_of_the_threads() -> None:
+    torch.set_num_threads(5)
+    with torch.no_grad():
+        assert {one[1] for one in each(seen, range(6), 2)} == {2}
+    assert torch.get_num_threads() == 5
+
+
 def test_fewer_pieces_than_cores_share_them() -> None:
     with torch.no_grad():
         (alone,) = each(seen, [3], 2)

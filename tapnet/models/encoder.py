@@ -62,7 +62,8 @@ class Encoder(nn.Module):
             return high.permute(0, 2, 3, 1).contiguous(), low.permute(0, 2, 3, 1).contiguous()
 
         images = video.flatten(0, 1).split(1 if alone else frames_per_chunk)
-        hires, lowres = zip(*each(one, images, cores_for(video)), strict=True)
+        at_once = min(cores_for(video), frames_per_chunk)
+        hires, lowres = zip(*each(one, images, at_once), strict=True)
         grids = [torch.cat(parts).unflatten(0, (batch, frames)) for parts in (hires, lowres)]
         for _ in range(self.pyramid_level):
             finer = rearrange(grids[-1], "b t h w c -> (b t) c h w")

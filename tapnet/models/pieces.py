@@ -1,7 +1,7 @@
 """Pieces of work that need nothing of each other, side by side on the cores of a CPU.
 
 An operation that several cores share ends when the last of them is done, and a network has
-thousands of small ones. Whole pieces, each on a core of its own, wait for each other once.
+thousands of small ones. Whole pieces, each on cores of its own, wait for each other once.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ def cores_for(x: Tensor) -> int:
     return torch.get_num_threads()
 
 
-def each(work: Callable[[P], R], pieces: Sequence[P], cores: int) -> list[R]:
-    """What `work` makes of every piece, in order; `cores` pieces at a time, without gradients.
+def each(work: Callable[[P], R], pieces: Sequence[P], at_once: int) -> list[R]:
+    """What `work` makes of every piece, in order, without gradients if `at_once` is above one.
 
-    Fewer pieces than cores are done one by one, on all cores.
+    So many pieces are done at a time, each with its share of torch's threads; if there are not
+    that many, one by one with all threads.
     """
-    if cores == 1 or len(pieces) < cores:
+    if at_once == 1 or len(pieces) < at_once:
         return [work(piece) for piece in pieces]
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
-    ready = Barrier(cores + 1)
+    ready = Barrier(at_once + 1)
 
-    def alone() -> None:
+    def begin() -> None:
         torch.get_num_threads()  # the first call in a thread takes on the number of all threads
-        torch.set_num_threads(1)
+        torch.set_num_threads(max(threads // at_once, 1))
         ready.wait()
 
     def done(piece: P) -> R:
         with torch.inference_mode(inference), torch.no_grad():
             return work(piece)
 
-    pool = ThreadPoolExecutor(cores, initializer=alone)
+    pool = ThreadPoolExecutor(at_once, initializer=begin)
     try:
         try:
             results = [pool.submit(done, piece) for piece in pieces]
@@ -61,7 +62,7 @@ def each(work: Callable[[P], R], pieces: Sequence[P], cores: int) -> list[R]:
             ready.abort()
             raise
         finally:
-            torch.set_num_threads(threads)  # for threads to come; those that began keep to one
+            torch.set_num_threads(threads)  # for threads to come; those that began keep their share
         return [result.result() for result in results]
     finally:
         pool.shutdown(cancel_futures=True)

@@ -63,7 +63,7 @@ class TapirSettings:
     antialias: bool = True  # when shrinking the video; the published PyTorch port did not
     mixer_hidden_dim: int = 512
     num_mixer_blocks: int = 12
-    frames_per_chunk: int = bounds_memory(8)  # in the encoder at a time (on a CPU: one)
+    frames_per_chunk: int = bounds_memory(8)  # in the encoder at a time
     rows_per_chunk: int = bounds_memory(1536)  # points times frames in the refiner at a time
     frames_per_window: int = bounds_memory(192)  # of a longer clip finished at a time
     recompute: bool = bounds_memory(False)  # in training: refine twice, hold less for the gradient
