@@ -25,10 +25,12 @@ def cores_for(x: Tensor) -> int:
     """How many pieces of work on tensors like x are best done at a time.
 
     On a CPU as many as torch has threads, unless gradients, other types or fixed shapes are wanted;
-    elsewhere one. Threads that were told never to rest leave no core for others.
+    elsewhere one. Threads that were told never to rest leave no core for others, and only OpenMP
+    lets every thread have a number of its own.
     """
     restless = os.environ.get("OMP_WAIT_POLICY", "").lower() == "active"
-    if restless or not quick_on_a_cpu(x) or torch.is_autocast_enabled("cpu"):
+    own_numbers = torch.backends.openmp.is_available()
+    if restless or not own_numbers or not quick_on_a_cpu(x) or torch.is_autocast_enabled("cpu"):
         return 1
     return torch.get_num_threads()
 
