@@ -1,7 +1,6 @@
 """As many threads as other programs leave cores."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,10 @@ from tapnet import cores
 
 
 @pytest.fixture(autouse=True)
-def _four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = torch.get_num_threads()
+def _four_threads(own_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 5}, raising=False)
-    yield
-    torch.set_num_threads(before)
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, path: Path, idle: list[float]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,11 +13,8 @@ from tapnet.models.pieces import cores_for, each
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
+def _two_threads(own_threads: None) -> None:
     torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def seen(piece: int) -> tuple[int, int, bool, bool, str]:
@@ -96,6 +92,9 @@ def test_only_work_on_a_cpu_without_gradients_is_shared_out(
         assert cores_for(x) == 2
         assert cores_for(x.to("meta")) == 1
         with torch.autocast("cpu", torch.bfloat16):
+            assert cores_for(x) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.backends.openmp, "is_available", lambda: False)
             assert cores_for(x) == 1
         monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
         assert cores_for(x) == 1

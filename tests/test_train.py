@@ -38,12 +38,9 @@ from tapnet.train.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread(own_threads: None) -> None:
     """Processes that are forked to prepare clips cannot use the threads of this one."""
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

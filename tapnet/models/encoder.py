@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tapnet.geometry import rescale, sample_grid
 from tapnet.models.backbones import ExtraBlock, TapirResNet
-from tapnet.models.layers import unit_norm
+from tapnet.models.layers import quick_on_a_cpu, unit_norm
 from tapnet.models.pieces import cores_for, each
 from tapnet.video import normalize
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
             )
         batch, frames = video.shape[:2]
         # A CPU convolves fastest in channels-last memory, where only single images norm fast.
-        alone = video.device.type == "cpu" and not torch.is_grad_enabled()
+        alone = quick_on_a_cpu(video)
 
         def one(some: Tensor) -> tuple[Tensor, Tensor]:
             image = normalize(some).to(self.backbone.stem.weight.dtype).permute(0, 3, 1, 2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tapnet.models.layers import gelu
 
 BRANCHES = 4
+KERNEL = 3  # frames
 
 
 class Context(NamedTuple):
@@ -26,7 +27,7 @@ class Context(NamedTuple):
 
 
 def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """[N, T, C] convolved over time, each channel by itself; weight [C, 1, 1, kernel]."""
+    """[N, T, C] convolved over time, each channel by itself; weight [C, 1, 1, KERNEL]."""
     image = x.unsqueeze(1).permute(0, 3, 1, 2)  # [N, C, 1, T], channels last in memory
     y = F.conv2d(image, weight, bias, padding=(0, padding), groups=weight.shape[0])
     return y.permute(0, 2, 3, 1).squeeze(1)
@@ -35,19 +36,18 @@ def convolve_time(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) 
 class MixerBlock(nn.Module):
     """One block: over time within a channel, then over channels within a frame."""
 
-    def __init__(self, channels: int, kernel: int = 3, expansion: int = 4):
+    def __init__(self, channels: int, expansion: int = 4):
         super().__init__()
-        self.kernel = kernel
         self.norm0 = nn.LayerNorm(channels, bias=False)
-        self.grow = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, kernel))
+        self.grow = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, KERNEL))
         self.grow_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
-        self.shrink = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, kernel))
+        self.shrink = nn.Parameter(torch.empty(BRANCHES, channels, 1, 1, KERNEL))
         self.shrink_bias = nn.Parameter(torch.zeros(BRANCHES, channels))
         self.norm1 = nn.LayerNorm(channels, bias=False)
         self.expand = nn.Linear(channels, expansion * channels)
         self.project = nn.Linear(expansion * channels, channels)
         for weight in (self.grow, self.shrink):
-            std = kernel**-0.5
+            std = KERNEL**-0.5
             nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,9 +55,9 @@ class MixerBlock(nn.Module):
         n = self.norm0(x)
         for branch in range(BRANCHES):
             weight, bias = self.grow[branch], self.grow_bias[branch]
-            h = gelu(convolve_time(n, weight, bias, self.kernel // 2))
+            h = gelu(convolve_time(n, weight, bias, KERNEL // 2))
             weight, bias = self.shrink[branch], self.shrink_bias[branch]
-            x = x + convolve_time(h, weight, bias, self.kernel // 2)
+            x = x + convolve_time(h, weight, bias, KERNEL // 2)
         return x + self.project(gelu(self.expand(self.norm1(x))))
 
     def causal(self, x: Tensor, context: Context) -> tuple[Tensor, Context]:
