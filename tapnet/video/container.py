@@ -189,11 +189,11 @@ def _probe(path: Path) -> tuple[tuple[int, int], np.ndarray | None]:
                 f"{path}: expected a video, but no frame of it decodes "
                 f"(codec {stream.codec_context.name}); the file is damaged or cut short"
             )
-        matrices = [d for d in frame.side_data if d.type.name == "DISPLAYMATRIX"]
+        stored = frame.side_data.get("DISPLAYMATRIX")
         size = frame.height, frame.width
-    if not matrices:
+    if stored is None:
         return size, None
-    matrix = np.frombuffer(bytes(matrices[0]), np.int32)[[0, 1, 3, 4]].reshape(2, 2)
+    matrix = np.frombuffer(bytes(stored), np.int32)[[0, 1, 3, 4]].reshape(2, 2)
     return size, None if matrix[0, 0] > 0 and matrix[1, 1] > 0 else matrix
 
 
