@@ -28,7 +28,7 @@ from tapnet.data_cli import DATA
 from tapnet.evaluate_cli import evaluate, evaluate_3d, report
 from tapnet.experiment import run as run_experiment
 from tapnet.experiment import train
-from tapnet.faults import exit_code
+from tapnet.faults import exit_code, wide_enough
 from tapnet.progress import Progress
 from tapnet.scenes_cli import SCENES
 from tapnet.studio_cli import STUDIO_USER, studio
@@ -273,7 +273,7 @@ def _parse(argv: Sequence[str]) -> Callable[[], None]:
     commands, args = (GROUPS[group], argv[1:]) if group else (COMMANDS, argv)
     said, brief = io.StringIO(), args[:1] not in [[name] for name in commands]
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), wide_enough():
             return tyro.extras.subcommand_cli_from_dict(
                 {name: _later(command, brief) for name, command in commands.items()},
                 prog=f"tapnet {group}" if group else "tapnet",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+NARROWEST = 30  # columns of a terminal that help is written for
 
 
 def exit_code(work: Callable[[], object]) -> int:
@@ -30,6 +34,22 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"tapnet: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextlib.contextmanager
+def wide_enough() -> Iterator[None]:
+    """Help is written for some columns at least: with less than ten, tyro never ends writing it."""
+    if shutil.get_terminal_size().columns >= NARROWEST:
+        yield
+        return
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(NARROWEST)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def is_told_to_users(error: Exception) -> bool:

@@ -70,7 +70,7 @@ def _device() -> torch.device:
     if os.environ.get("TRITON_INTERPRET") == "1":
         return torch.device("cpu")
     device = torch.accelerator.current_accelerator()
-    if device is None:
+    if device is None or not torch.accelerator.is_available():  # torch built for one without it
         raise ValueError(
             "the triton backend needs a GPU, and torch finds none; use the numba backend, or set "
             "TRITON_INTERPRET=1 to run it, very slowly, on the CPU"
