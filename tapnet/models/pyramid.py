@@ -34,8 +34,8 @@ TAP_CHANNELS = (24, 40, 112)
 class Conv(nn.Module):
     """A convolution with TensorFlow's SAME padding, then ReLU6 unless `linear`.
 
-    With stride 2 that is one row and column more after the image than before. Convolutions pad
-    both sides alike and for free, so ours pads a whole stride too many and drops the first outputs.
+    With stride 2 that is one row and column more after the image than before. Convolutions pad both
+    sides alike, so there the kernel has one row and column of zeros more, before its own.
     """
 
     def __init__(
@@ -48,14 +48,15 @@ class Conv(nn.Module):
         linear: bool = False,
     ):
         super().__init__()
-        before = (kernel - stride) // 2
-        self.first = 0 if stride == 1 else 1  # output that is kept
-        padding = before + self.first * stride
+        self.more = 0 if stride == 1 else 1  # rows and columns of zeros
+        padding = (kernel - stride) // 2 + self.more
         self.conv = nn.Conv2d(channels, out, kernel, stride, padding, groups=groups)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)[..., self.first :, self.first :]
+        c = self.conv
+        weight = F.pad(c.weight, (self.more, 0, self.more, 0)) if self.more else c.weight
+        x = F.conv2d(x, weight, c.bias, c.stride, c.padding, groups=c.groups)
         return x if self.linear else F.relu6(x, inplace=True)
 
 
