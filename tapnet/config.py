@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from tapnet.data.augment import Augment
-from tapnet.faults import wide_enough
 
 Score = Literal["average_jaccard", "average_pts_within_thresh", "occlusion_accuracy"]
 
@@ -163,7 +162,7 @@ def override(run: Run, args: Sequence[str], program: str = "tapnet train") -> Ru
     tyro = _tyro()
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), wide_enough():
+        with contextlib.redirect_stderr(said):
             changed, unknown = tyro.cli(
                 Run,
                 default=run,

@@ -35,9 +35,11 @@ def run(argv: Sequence[str]) -> None:
     if known.config is None:
         raise ValueError("expected --config FILE, such as tapnet/configs/tapnet_config.py")
     from tapnet import config
+    from tapnet.faults import wide_enough
     from tapnet.train import train as train_run
 
-    chosen = config.override(config.read(known.config), settings)
+    with wide_enough():
+        chosen = config.override(config.read(known.config), settings)
     with _telling() as tell:
         train_run(chosen, known.mode, tell)
 
