@@ -80,12 +80,13 @@ class Tracks:
         """
         from tapnet.draw import draw
         from tapnet.video import write
+        from tapnet.video.writing import written_rate
 
         clip = self.clip(video)
         painted = draw(clip.frames(self.start, self.stop), self.xy, self.visible)
         if progress:
             painted = _counted(painted, self.stop - self.start, progress)
-        write(path, painted, clip.fps)
+        write(path, painted, float(written_rate(clip.fps)))
 
     def clip(self, video: str | Path | np.ndarray | Video) -> Video:
         """`video` opened. Raises ValueError when these tracks cannot be of it."""

@@ -215,6 +215,72 @@ def test_odd_sizes_keep_every_column_and_row(tmp_path: Path) -> None:
     np.testing.assert_array_equal(video.open(path).read(), pixels)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "mjpeg"])
+def test_frames_that_carry_exif_are_turned_as_it_says(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    path, exif = tmp_path / f"one.{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(numbered(5))
+    image.save(path, format="PNG" if suffix == "png" else "JPEG", exif=exif, quality=95)
+    with Image.open(path) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored), int)
+    (frame,) = video.open(path)
+    assert frame.shape == expected.shape
+    assert np.abs(frame - expected).mean() < 3
+
+
+def test_parts_that_were_joined_are_read_to_their_end(tmp_path: Path) -> None:
+    parts = [make(tmp_path / f"{i}.ts", ticks=range(at, at + 37)) for i, at in enumerate((500, 0))]
+    (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    clip = video.open(tmp_path / "joined.ts")
+    shown = [number(frame) for frame in clip]
+    whole = [*range(37), *range(37)]
+    assert shown in [whole, *(whole[:i] + whole[i + 1 :] for i in range(30, 44))]
+    assert len(shown) == 74 or clip.warnings  # FFmpeg can take the packet at the seam for damaged
+    assert (np.diff(clip.times) > 0).all()
+
+
+def test_a_cover_that_is_not_marked_is_not_the_video(tmp_path: Path) -> None:
+    path = tmp_path / "covered.mkv"
+    with av.open(str(path), "w") as container:
+        cover, film = container.add_stream("mjpeg", rate=1), container.add_stream("mpeg4", rate=FPS)
+        cover.height, cover.width, cover.pix_fmt = 32, 32, "yuvj420p"
+        film.height, film.width, film.pix_fmt = 48, 96, "yuv420p"
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(numbered(0, (32, 32)))))
+        container.mux(cover.encode())
+        for i in range(20):
+            container.mux(film.encode(av.VideoFrame.from_ndarray(numbered(i))))
+        container.mux(film.encode())
+    assert [number(frame) for frame in video.open(path)] == list(range(20))
+
+
+def test_a_rate_that_varies_is_no_sign_of_a_damaged_avi(tmp_path: Path) -> None:
+    clip = video.open(
+        make(tmp_path / "a.avi", codec="mpeg4", ticks=[0, 1, 5, 6, 20, 40], options={})
+    )
+    assert [number(frame) for frame in clip] == list(range(6))
+    assert clip.warnings == []
+
+
+def test_frames_of_another_size_are_told(tmp_path: Path) -> None:
+    parts = [
+        make(tmp_path / f"{i}.h264", size=size) for i, size in enumerate([(48, 96), (96, 192)])
+    ]
+    (tmp_path / "two.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    clip = video.open(tmp_path / "two.h264")
+    assert {frame.shape for frame in clip} == {(48, 96, 3)}
+    assert "not all frames have the size of the first: they are resized to it" in clip.warnings
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_told_from_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(ValueError, match="expected a file, got a pipe"):
+        video.open(tmp_path / "pipe.mp4")
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_single_image_is_a_video_of_one_frame(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"one.{suffix}"

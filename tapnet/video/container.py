@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +102,8 @@ class FileVideo(Video):
         reformatter, (height, width) = VideoReformatter(), self._stored
 
         def shown(frame: Any) -> np.ndarray:
+            if (frame.height, frame.width) != (height, width):
+                self._warn("not all frames have the size of the first: they are resized to it")
             rgb = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
             return rgb if self._matrix is None else _turn(rgb, self._matrix)
 
@@ -116,6 +118,10 @@ def _open(path: Path) -> Any:
     """The file's container; "file:" keeps FFmpeg from taking `a:b.mp4` for a protocol."""
     import av
 
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected a file, got a pipe or a device; save it to a file first"
+        )
     if path.stat().st_size == 0:
         raise ValueError(
             f"{path}: expected a video, but the file is empty; copy or record it again"
@@ -144,7 +150,8 @@ def _open(path: Path) -> Any:
 def _video_stream(container: Any, path: Path) -> Any:
     from av.stream import Disposition
 
-    for stream in container.streams.video:
+    best = container.streams.best("video")  # not a cover, though it be the first
+    for stream in (*([best] if best else ()), *container.streams.video):
         if not stream.disposition & Disposition.attached_pic:
             return stream
     kinds = {"a cover" if s.type == "video" else s.type for s in container.streams}
@@ -189,12 +196,22 @@ def _probe(path: Path) -> tuple[tuple[int, int], np.ndarray | None]:
                 f"{path}: expected a video, but no frame of it decodes "
                 f"(codec {stream.codec_context.name}); the file is damaged or cut short"
             )
+        return (frame.height, frame.width), _display_matrix(frame)
+
+
+def _display_matrix(frame: Any) -> np.ndarray | None:
+    """[2, 2], or None where a frame is shown as it is stored."""
+    try:
         stored = frame.side_data.get("DISPLAYMATRIX")
-        size = frame.height, frame.width
-    if stored is None:
-        return size, None
-    matrix = np.frombuffer(bytes(stored), np.int32)[[0, 1, 3, 4]].reshape(2, 2)
-    return size, None if matrix[0, 0] > 0 and matrix[1, 1] > 0 else matrix
+    except ValueError:  # PyAV 18 gives none where it does not know one of them, such as EXIF
+        turns = round(frame.rotation / 90) % 4
+        cos, sin = (1, 0, -1, 0)[turns], (0, 1, 0, -1)[turns]
+        matrix = np.array([[cos, -sin], [sin, cos]], np.int32)
+    else:
+        if stored is None:
+            return None
+        matrix = np.frombuffer(bytes(stored), np.int32)[[0, 1, 3, 4]].reshape(2, 2)
+    return None if matrix[0, 0] > 0 and matrix[1, 1] > 0 else matrix
 
 
 class _Packet(NamedTuple):
@@ -216,7 +233,10 @@ def _read_index(path: Path) -> tuple[_Index, Fraction | None]:
             if p.size
         ]
         index = _index_of(packets, stream, container.format.name)
-        index.warnings.extend([*warnings, *_promises_broken(stream, len(packets), index.times)])
+        count = len(packets)
+        if container.format.name == "avi" and packets:  # whose header counts repeated frames, too
+            count = max(count, (packets[-1].dts or 0) + 1)
+        index.warnings.extend([*warnings, *_promises_broken(stream, count, index.times)])
         return index, stream.average_rate
 
 
@@ -232,10 +252,12 @@ def _index_of(packets: list[_Packet], stream: Any, kind: str) -> _Index:
     codec, tick, rate = stream.codec_context.name, stream.time_base, stream.average_rate
     reordered = kind in _NO_TIMES and codec in _REORDERING and not all(p.key for p in packets)
     pts = sorted(p.pts for p in shown if p.pts is not None)
-    if len(set(pts)) < len(shown) or reordered:
+    dts = [p.dts for p in packets if p.dts is not None]
+    joined = any(later < earlier for earlier, later in pairwise(dts))  # of parts, one after another
+    if len(set(pts)) < len(shown) or reordered or joined:
         dts = sorted({p.dts for p in shown if p.dts is not None})
         places = np.arange(len(shown))
-        timed = len(dts) == len(shown)
+        timed = len(dts) == len(shown) and not joined
         times = np.asarray(dts) * float(tick) if timed else places / float(rate or DEFAULT_FPS)
         return _Index(places, times, np.empty(0, np.int64), True, [])
     begin = packets[0].pts if packets and packets[0].pts is not None else 0

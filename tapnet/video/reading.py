@@ -179,8 +179,12 @@ def _image_size(path: Path) -> tuple[int, int]:
             width, height = image.size
             if isinstance(image, TiffImageFile):  # its `size` is turned already in some versions
                 width, height = image.tag_v2[256], image.tag_v2[257]
-            on_its_side = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation
-    except UnidentifiedImageError as error:
+            # That of PNGs would decode the image to look for EXIF behind it.
+            orientation = Image.Image.getexif(image).get(0x0112, 1)
+            on_its_side = isinstance(orientation, int) and orientation >= 5
+    except (UnidentifiedImageError, OSError) as error:
+        if error.errno is not None:
+            raise
         raise ValueError(f"{path}: not a readable image; remove or replace it") from error
     return (width, height) if on_its_side else (height, width)
 

@@ -52,7 +52,7 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
 
 def written_rate(fps: float) -> Fraction:
     """The rate, of those that `write` takes and files tell, which is nearest to `fps`."""
-    return Fraction(min(max(fps, LOWEST_FPS), HIGHEST_FPS)).limit_denominator(1001)
+    return Fraction(min(max(float(fps), LOWEST_FPS), HIGHEST_FPS)).limit_denominator(1001)
 
 
 def _stream(container: Any, first: np.ndarray, rate: Fraction, crf: int) -> Any:
