@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -89,7 +90,7 @@ def _telling() -> Iterator[Any]:
     if int(os.environ.get("RANK", 0)) > 0:
         yield None
         return
-    teller = _Bar() if sys.stderr.isatty() else _Lines()
+    teller = _Bar() if sys.stderr.isatty() and find_spec("rich") else _Lines()
     handler = _Handler(teller)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from tapnet.data.augment import Augment, augment
@@ -59,6 +60,18 @@ def test_a_faint_clip_keeps_points_and_loses_texture() -> None:
         if grain.std() > 1.5:  # more than rounding
             alike = np.corrcoef(grain.reshape(FRAMES, -1))
             assert np.abs(alike[np.triu_indices(FRAMES, 1)]).max() < 0.6
+
+
+def test_a_clip_made_smaller_is_averaged_and_keeps_points() -> None:
+    small = replace(STILL, size=(48, 56))
+    after = augment(dotted(), small, np.random.default_rng(0))
+    for t in range(FRAMES):
+        for point in after.target_points[:, t]:
+            assert np.linalg.norm(centre(after.video[t], point) - point) < 0.5
+    noise = np.random.default_rng(1).integers(0, 256, dotted().video.shape, dtype=np.uint8)
+    grainy = augment(replace(dotted(), video=noise), small, np.random.default_rng(0))
+    wanted = cv2.resize(noise[0], (56, 48), interpolation=cv2.INTER_AREA)
+    assert grainy.video[0].std() < 1.1 * wanted.std()  # looking at a few pixels gives twice that
 
 
 def test_a_bent_clip_keeps_points_on_what_they_mark() -> None:

@@ -200,13 +200,30 @@ def test_damaged_shards_are_named(tmp_path: Path) -> None:
     repack(shard, whole, leave_out="frame-0001.jpg")
     with pytest.raises(ValueError, match=r"clip-000000: expected .* but 'frame-0001.jpg'"):
         list(shards.read(tmp_path))
+    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+        (name,) = (name for name in tar.getnames() if name.endswith("0.tracks.npz"))
+        tracks = tar.extractfile(name).read()
+    flipped = bytearray(tracks)
+    flipped[120] ^= 255  # within what is compressed
+    for part, content in (
+        ("tracks.npz", flipped),
+        ("tracks.npz", tracks[:40]),
+        ("frame-0001.jpg", b""),
+        ("json", b"[]"),
+    ):
+        repack(shard, whole, leave_out=part, instead=bytes(content))
+        with pytest.raises(ValueError, match=r"clips-00000.tar, clip-000000: expected json"):
+            list(shards.read(tmp_path))
 
 
-def repack(path: Path, whole: bytes, leave_out: str) -> None:
+def repack(path: Path, whole: bytes, leave_out: str, instead: bytes | None = None) -> None:
     with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(path, "w") as new:
         for member in old:
             if not member.name.endswith(leave_out):
                 new.addfile(member, old.extractfile(member))
+            elif instead is not None:
+                member.size = len(instead)
+                new.addfile(member, io.BytesIO(instead))
 
 
 # ----------------------------------------------------------------------------- validation set

@@ -31,7 +31,7 @@ from tapnet.config import Checkpoints, Data, Evaluation, Optim
 from tapnet.data import batches, tapvid
 from tapnet.models import MODELS, TapNet, TapNetSettings
 from tapnet.models.layers import CostVolumeHead
-from tapnet.train import LOSSES, Status, folder, judging, objectives, train
+from tapnet.train import LOSSES, Status, judging, objectives, train
 from tapnet.train.folder import Folder
 from tapnet.train.processes import Processes
 from tapnet.train.trainer import Trainer
@@ -525,16 +525,15 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 ) -> None:
     run = training.tiny(tmp_path, clips)
 
-    def full(part: Any, path: Path) -> None:
-        path.write_bytes(b"half")
-        if "00000003" in str(path):
+    def full(path: Path, content: bytes) -> int:
+        if "00000003" in str(path) and path.suffix == ".safetensors":
+            write(path, b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        path.unlink()
-        save(part, path)
+        return write(path, content)
 
-    save = folder.save_file
+    write = Path.write_bytes
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "save_file", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="the one of step 2 is whole: make room"):
             train(run, "train")
     assert Folder(run.out, run.checkpoint).steps() == [1, 2]
@@ -546,6 +545,28 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path, clips: P
     run = training.tiny(tmp_path, clips, optim=Optim(batch=3, accumulate=2))
     with pytest.raises(ValueError, match="multiple of 1 processes x 2 parts, got 3 clips"):
         train(run, "train")
+
+
+@pytest.mark.parametrize("loss", ["tapir", "own"])
+def test_what_is_compiled_is_what_a_step_computes(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    """Compiling a model compiles its `forward`, which not every loss goes through."""
+    calls = []
+
+    def compiled(work: Any) -> Any:
+        return lambda *args: calls.append(work) or work(*args)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setitem(LOSSES, "own", LOSSES["tapir"])
+    plain = training.tiny(tmp_path / "plain", clips, loss=loss, steps=2)
+    train(plain, "train")
+    assert not calls
+    optim = replace(plain.optim, compile=True)
+    train(replace(plain, out=tmp_path / "compiled", optim=optim), "train")
+    assert len(calls) == 2
+    a, b = (load_file(run / "model.safetensors") for run in (plain.out, tmp_path / "compiled"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("name", ["tapnet", "tapir", "taplite"])

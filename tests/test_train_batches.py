@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -128,6 +129,14 @@ def test_a_damaged_file_is_named_after_the_batches_before_it(workers: int) -> No
     assert shown(stream, 2) == [[0, 1], [2, 3]]
     with pytest.raises(ValueError, match=r"^clips-00007\.tar: clip 4 is damaged$"):
         next(stream)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system shares memory otherwise")
+def test_memory_too_small_to_hand_clips_over_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert shown(batches(Counted(), 2), 1) == [[0, 1]]
+    with pytest.raises(OSError, match=r"clips over in shared memory, .* --shm-size"):
+        next(batches(Counted(), 2, workers=1))
 
 
 def test_clips_of_two_shapes_are_no_batch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_what_is_saved_is_loaded_from_small_files(tmp_path: Path, shard_mb: floa
     parts = list(path.glob("part-*"))
     assert max(part.stat().st_size for part in parts) <= shard_mb * 1e6 + head
     assert len(parts) >= 5.2e3 / (shard_mb * 1e6)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are another matter there")
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        path = new(tmp_path).save(1, STATE, {})
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o640}
 
 
 def test_the_last_few_are_kept(tmp_path: Path) -> None:
@@ -88,7 +99,7 @@ def test_a_save_that_is_cut_off_leaves_nothing_to_be_read(
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "missing", "json", "format"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "missing", "json", "list", "format"])
 def test_a_damaged_checkpoint_is_told_with_what_to_do(tmp_path: Path, damage: str) -> None:
     folder = new(tmp_path)
     folder.save(1, STATE, {})
@@ -103,6 +114,8 @@ def test_a_damaged_checkpoint_is_told_with_what_to_do(tmp_path: Path, damage: st
         part.unlink()
     elif damage == "json":
         about.write_text("{")
+    elif damage == "list":
+        about.write_text("[]")
     else:
         about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 99}))
     with pytest.raises(ValueError, match=r"step-00000002: expected a whole .* go on from step 1"):
@@ -115,6 +128,7 @@ def test_lines_after_the_step_gone_on_from_are_removed(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         lines.write(step, {"loss": 0.5})
     with open(tmp_path / "log.jsonl", "a") as file:
+        file.write("\0\0\0\n")  # as a power cut leaves it
         file.write('{"step": 4, "lo')  # killed while it wrote
     assert [line["step"] for line in lines.read()] == [1, 2, 3]
     lines.keep_until(2)

@@ -92,12 +92,9 @@ def _view(example: Example, settings: Augment, rng: np.random.Generator, change:
     frames = np.stack(
         [
             cv2.warpAffine(
-                frame,
-                _in_pixel_centers(matrix),
+                *_shrunk(frame, matrix),
                 (out_width, out_height),
-                flags=cv2.INTER_AREA
-                if abs(np.linalg.det(matrix[:, :2])) < 0.6
-                else cv2.INTER_LINEAR,
+                flags=cv2.INTER_LINEAR,
                 borderMode=border,
                 borderValue=fill,
             )
@@ -108,6 +105,18 @@ def _view(example: Example, settings: Augment, rng: np.random.Generator, change:
     points = points.astype(np.float32)
     inside = ((points >= 0) & (points < [out_width, out_height])).all(-1)
     return replace(example, video=frames, target_points=points, occluded=example.occluded | ~inside)
+
+
+def _shrunk(frame: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A frame and its map, for pixel centres. One that the map makes much smaller is made so first,
+    by areas: the map alone would look at a few of its pixels."""
+    height, width = frame.shape[:2]
+    scale = abs(np.linalg.det(matrix[:, :2])) ** 0.5
+    if scale < 0.75:
+        small = max(round(width * scale), 1), max(round(height * scale), 1)
+        frame = cv2.resize(frame, small, interpolation=cv2.INTER_AREA)
+        matrix = matrix * [width / small[0], height / small[1], 1]
+    return frame, _in_pixel_centers(matrix)
 
 
 def _maps(

@@ -8,17 +8,20 @@ training goes on with the clip after the last.
 
 from __future__ import annotations
 
+import errno
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from tapnet.data.augment import Augment, augment
 from tapnet.data.sources import Source
@@ -29,6 +32,7 @@ _ATTEMPTS = 8  # clips tried in a row for the place of one that no augmentation 
 # How processes come about: a fork has the scenes' assets at once, and no server in between that
 # Ctrl-C or SIGTERM, sent to the whole group, would end. Other systems know only their own way.
 _FORK = "fork" if sys.platform == "linux" else None
+_SHARED = Path("/dev/shm")  # where Linux keeps what processes share
 _FAR = 10**9  # from a clip to those tried in its place: no training comes so far
 
 
@@ -191,9 +195,27 @@ def _stack_or_error(examples: Sequence[Example | Exception]) -> Batch | Exceptio
         if isinstance(example, Exception):
             return example
     try:
-        return stack([example for example in examples if isinstance(example, Example)])
-    except ValueError as error:
+        batch = stack([example for example in examples if isinstance(example, Example)])
+        _check_room(batch)
+    except (ValueError, OSError) as error:
         return error
+    return batch
+
+
+def _check_room(batch: Batch) -> None:
+    """Raises OSError where a worker cannot hand the batch over: torch would wait for ever."""
+    worker = get_worker_info()
+    if worker is None or not _SHARED.is_dir():
+        return
+    need = worker.num_workers * sum(getattr(batch, f.name).nbytes for f in fields(batch))
+    if (free := shutil.disk_usage(_SHARED).free) < need:
+        raise OSError(
+            errno.ENOSPC,
+            f"workers hand clips over in shared memory, of which {free / 1e6:.0f} MB are free and "
+            f"{need / 1e6:.0f} needed; make it larger (docker run --shm-size=2g), or set "
+            "data.workers 0",
+            str(_SHARED),
+        )
 
 
 def _ignore_signals(worker: int) -> None:

@@ -17,10 +17,12 @@ import errno
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -294,7 +296,7 @@ def _example(shard: Path, key: str, content: Files) -> Example:
             target_points=arrays["target_points"],
             occluded=arrays["occluded"],
         )
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{shard}, {key}: expected json, tracks.npz and all frames of a clip, but {error}; "
             "delete the shard and render it again"
@@ -302,7 +304,7 @@ def _example(shard: Path, key: str, content: Files) -> Example:
 
 
 def _decode(data: bytes) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise ValueError(f"a frame of {len(data)} bytes does not decode")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

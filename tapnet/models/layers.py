@@ -294,7 +294,8 @@ class MovingAverage(nn.Module):
     def update(self, value: Tensor) -> None:
         self.counter += 1
         self.hidden.lerp_(value, 1 - self.decay)
-        self.average.copy_(self.hidden / (1 - self.decay ** self.counter.item()))
+        known = -torch.expm1(self.counter * math.log(self.decay))  # 1 - decay^counter
+        self.average.copy_(self.hidden / known)
 
 
 class _Summed(torch.autograd.Function):
@@ -340,9 +341,15 @@ class BatchNorm2d(nn.Module):
         x = x.to(at_least_single(x.dtype))  # a difference of squares in half precision is noise
         mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            both = _Summed.apply(torch.stack([mean, square])) / torch.distributed.get_world_size()
-            mean, square = both[0], both[1]
+            mean, square = _mean_of_all(torch.stack([mean, square])).unbind()
         return mean, square - mean.square()
+
+
+@torch.compiler.disable
+def _mean_of_all(x: Tensor) -> Tensor:
+    """The mean over all processes."""
+    total: Tensor = _Summed.apply(x)
+    return total / torch.distributed.get_world_size()
 
 
 def quick_on_a_cpu(x: Tensor) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tapnet.config import Checkpoints
@@ -109,7 +109,7 @@ class Folder:
         path = self.checkpoints / f"step-{steps[-1]:08d}"
         try:
             return _read(path)
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             before = f"from step {steps[-2]}" if len(steps) > 1 else "from the beginning"
             raise ValueError(
                 f"{path}: expected a whole checkpoint, but {error}; copy it again, or remove it "
@@ -124,11 +124,7 @@ def _write(
     shapes: dict[str, list[int]] = {}
     for number, part in enumerate(_parts(state, limit, shapes)):
         path = folder / f"part-{number:04d}.safetensors"
-        try:
-            save_file(part, path)
-        except SafetensorError as error:  # tells errors of the system in words only
-            full = "os error 28" in str(error)
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+        path.write_bytes(save(part))  # `save_file` lets nobody else read it
         hashes[path.name] = _hash(path)
         _sync(path)
     content = {"format": _FORMAT, "step": step, **about, "shapes": shapes, "files": hashes}

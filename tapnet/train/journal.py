@@ -20,11 +20,12 @@ class Lines:
         self._path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """What was written so far; a line that a killed process left unfinished is left out."""
+        """What was written so far; lines that a process killed, or a power cut, left are not."""
         if not self._path.exists():
             return []
-        lines = self._path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]  # what follows the last \n is unfinished
+        lines = self._path.read_text(encoding="utf-8", errors="replace").split("\n")
+        found = (_read(line) for line in lines[:-1])  # what follows the last \n is unfinished
+        return [line for line in found if line is not None]
 
     def keep_until(self, step: int) -> None:
         """Removes what was written after a step: a resumed training will write it again."""
@@ -37,6 +38,14 @@ class Lines:
     def write(self, step: int, content: Mapping[str, Any]) -> None:
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **content}) + "\n")
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and "step" in content else None
 
 
 class Board:

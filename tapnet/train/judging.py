@@ -24,6 +24,7 @@ from tapnet.queries import beside
 from tapnet.stream import Model
 from tapnet.tracker import Tracker
 from tapnet.train.journal import Board, Lines
+from tapnet.video import width_by_height
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def datasets(run: Run, workers: int) -> list[Path]:
         open_dataset(path)
     if not run.evaluation.clips:
         return list(run.evaluation.datasets)
-    folder, frames = run.out / f"validation-{run.evaluation.clips}", run.data.frames
+    size = width_by_height(run.size)
+    folder, frames = run.out / f"validation-{run.evaluation.clips}-{size}", run.data.frames
     group = validation.Group(run.evaluation.clips, frames)
     path = folder / f"scenes-{frames}.pkl"
     if not path.exists():

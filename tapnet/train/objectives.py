@@ -51,8 +51,7 @@ def taught(model: nn.Module, batch: Batch) -> Terms:
     if not isinstance(model, (TapNet, Tapir)):
         raise ValueError(f"loss taught: expected a TAP-Net or TAPIR, got {type(model).__name__}")
     prediction, grid, _ = model.with_features(batch.video, batch.query_points)
-    with torch.no_grad():
-        wanted = _teacher(grid.device).grids(batch.video.flatten(0, 1)).coarse
+    wanted = _said_by_the_teacher(batch.video)
     # The teacher pads a video to multiples of 16; more may not be missing from the student.
     if any(size - 1 > own for size, own in zip(wanted.shape[1:3], grid.shape[2:4], strict=True)):
         raise ValueError(
@@ -71,6 +70,13 @@ def _alike(grid: Tensor) -> Tensor:
     """
     cells = grid.flatten(2, 3)
     return (SHARPNESS * cells @ cells.roll(-1, 1).mT).log_softmax(-1)
+
+
+@torch.compiler.disable
+@torch.no_grad()
+def _said_by_the_teacher(video: Tensor) -> Tensor:
+    """[B * T, h, w, C] of the shipped taplite."""
+    return _teacher(video.device).grids(video.flatten(0, 1)).coarse
 
 
 @lru_cache

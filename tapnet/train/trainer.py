@@ -48,7 +48,8 @@ class Trainer:
         if run.loss not in LOSSES:
             raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, got {run.loss!r}")
         self._run, self._us = run, us
-        self._loss = LOSSES[run.loss]
+        loss = LOSSES[run.loss]
+        self._loss = torch.compile(loss) if run.optim.compile else loss
         self.model = fresh(run).to(us.device).train()
         if run.optim.channels_last:
             for weight in self.model.parameters():
@@ -62,8 +63,6 @@ class Trainer:
         self.step = 0
         self.skipped = 0  # steps whose loss was no number
         self.skipped_in_a_row = 0
-        if run.optim.compile:
-            self.model.compile()
 
     def state(self) -> State:
         """All that changes: weights, their average, the optimiser's moments; by name."""
@@ -131,7 +130,7 @@ class Trainer:
         *values, asked, length = torch.cat([told, norm[None]]).tolist()
         done = math.isfinite(sum(values)) and math.isfinite(length)
         if done:
-            if optim.clip_norm:
+            if optim.clip_norm > 0:
                 nn.utils.clip_grads_with_norm_(weights, optim.clip_norm, norm)
             self.optimizer.step()
             self.average.update(self.model, self.step + 1)
