@@ -253,6 +253,8 @@ GROUPS = {"data": DATA, "scenes": SCENES, "studio-user": STUDIO_USER}  # command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0, 2 for what the user got wrong, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot spell is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     if argv == ["--version"]:
         print(f"tapnet {tapnet.__version__}")
         return 0

@@ -22,8 +22,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise FileNotFoundError(
             f"{path}: the folder {path.parent} does not exist; create it or choose another place"
         )
-    # Not the name and more: the file system may not let it grow.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
+    # With the beginning of the name only: the file system may not let a long one grow.
+    temporary = path.with_name(f".{path.stem[:20]}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
         with open(temporary, "r+b") as file:  # Windows flushes only what may be written

@@ -7,7 +7,7 @@ frames from 0, without an offset.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,19 @@ Points = TypeVar("Points", np.ndarray, "Tensor")
 Size = tuple[int, int]  # (height, width)
 Resolution = Size | int | None  # see `fitted`
 STEP = 16  # sides that `fitted` chooses are multiples of it
+
+
+def checked_resolution(resolution: Any) -> Resolution:
+    """One whole number or (height, width), as numbers of Python; ValueError for anything else."""
+    if resolution is None:
+        return None
+    sides = np.asarray(resolution)
+    if sides.dtype.kind not in "iu" or sides.shape not in {(), (2,)} or sides.min() < 1:
+        raise ValueError(
+            f"resolution: expected one or two positive numbers of pixels, whole ones, got "
+            f"{resolution}"
+        )
+    return int(sides) if sides.ndim == 0 else (int(sides[0]), int(sides[1]))
 
 
 def fitted(size: Size, resolution: Resolution) -> Size:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tapnet import queries
-from tapnet.geometry import Resolution, fitted, rescale
+from tapnet.geometry import Resolution, checked_resolution, fitted, rescale
 from tapnet.stream import Model, Now, OnlineModel, Stream, prepare
 from tapnet.tracks import Tracks
 from tapnet.video import Video
@@ -34,7 +34,7 @@ Source = str | Path | np.ndarray | Video
 
 def load(
     name: str | Path = DEFAULT,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     resolution: Resolution = None,
 ) -> Tracker:
     """The tracker called `name`, or with the weights in the file `name`, on `device`.
@@ -47,25 +47,12 @@ def load(
     about n * n pixels in the shape of the frames; None = the model's own choice. Raises ValueError
     for an unknown name, naming the choices, and FileNotFoundError for a path that leads nowhere.
     """
-    resolution = _checked(resolution)
-    where = _choose_device(device)
+    resolution = checked_resolution(resolution)
+    where = _choose_device(str(device))
     model, called = _build(name)
     if isinstance(model, torch.nn.Module):
         model = model.to(where).eval().requires_grad_(False)
     return Tracker(model, called, resolution or model.resolution, where)
-
-
-def _checked(resolution: Any) -> Resolution:
-    """One whole number or (height, width), as numbers of Python; ValueError for anything else."""
-    if resolution is None:
-        return None
-    sides = np.asarray(resolution)
-    if sides.dtype.kind not in "iu" or sides.shape not in {(), (2,)} or sides.min() < 1:
-        raise ValueError(
-            f"resolution: expected one or two positive numbers of pixels, whole ones, got "
-            f"{resolution}"
-        )
-    return int(sides) if sides.ndim == 0 else (int(sides[0]), int(sides[1]))
 
 
 def choices() -> list[str]:
@@ -80,9 +67,10 @@ def _build(name: str | Path) -> tuple[Any, str]:
     """The model that `name` means, and what to call it."""
     from tapnet import baselines, checkpoint, models
 
+    name = str(name)
     if name in baselines.BASELINES:
-        return baselines.BASELINES[str(name)](), str(name)
-    kind, _, source = str(name).partition(":")
+        return baselines.BASELINES[name](), name
+    kind, _, source = name.partition(":")
     if kind in baselines.ON_FEATURES:
         model, called = _build(source or DEFAULT)
         return baselines.ON_FEATURES[kind](models.FrameFeatures(model)), (
@@ -93,18 +81,17 @@ def _build(name: str | Path) -> tuple[Any, str]:
         model = baselines.ON_FLOW[kind](baselines.raft.load_network(path))
         return model, f"{kind}-{path.stem}" if source else kind
     if name in (shipped := checkpoint.shipped()):
-        return checkpoint.load(shipped[str(name)]), str(name)
+        return checkpoint.load(shipped[name]), name
     if name in models.MODELS:
         raise ValueError(
-            f"model {str(name)!r} has no weights in this version; give the path to published "
+            f"model {name!r} has no weights in this version; give the path to published "
             f"weights ({', '.join(sorted(_PUBLISHED))}), or one of {', '.join(choices())}"
         )
     path = Path(name)
     if path.is_file() or path.suffix in _OURS | _PUBLISHED or len(path.parts) > 1:
         return _from_file(path), path.stem
     raise ValueError(
-        f"no model {str(name)!r}: there are {', '.join(choices())}, or the path to a file of "
-        "weights"
+        f"no model {name!r}: there are {', '.join(choices())}, or the path to a file of weights"
     )
 
 

@@ -5,6 +5,7 @@ import pickle
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -84,6 +85,22 @@ def test_help_is_written_for_a_narrow_terminal(
     assert code == 2
     assert "--modle" in err
     assert os.environ["COLUMNS"] == columns
+
+
+def test_a_name_that_the_terminal_cannot_spell_is_written_all_the_same(
+    clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "фильм.mp4"
+    shutil.copy(clip, path)
+    done = subprocess.run(
+        [sys.executable, "-m", "tapnet", "track", path, "--model", "still", "--out", tmp_path],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u0444" in done.stdout
+    assert (tmp_path / "фильм-tracks.mp4").exists()
 
 
 @pytest.mark.parametrize("name", list(cli.COMMANDS))

@@ -157,7 +157,7 @@ def test_the_resolution_given_to_the_model_changes_no_score_of_a_right_model(
     assert resized.protocol.resolution == "64x32"
     assert resized.protocol.resize_filter == resize_filter
     evaluate(path, tracker, resolution="native")
-    evaluate(path, tracker, resolution=(96, 48))
+    evaluate(path, tracker, resolution=[96, np.int64(48)])  # as `tapnet.load` takes it, too
     assert [shape[2:4] for shape, _ in tracker.model.calls[1:]] == [(H, W), (96, 48)]
 
 

@@ -247,6 +247,13 @@ def test_half_precision_keeps_positions_single() -> None:
     assert network.float()(video, asked).tracks.dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_video_is_resized_for_weights_in_half_precision(dtype: torch.dtype) -> None:
+    network = build("tapir", **SMALL).eval().to(dtype)
+    level = network.encoder(clip(1, 24, 40), (16, 16), 8)
+    assert {grid.dtype for grid in level.grids} == {dtype}
+
+
 def test_a_soft_argmax_of_one_peak_is_its_centre_and_ties_go_to_the_first() -> None:
     heat = torch.zeros(2, 20, 30)
     heat[0, 4, 7] = 100.0

@@ -281,6 +281,12 @@ def test_the_package_offers_load() -> None:
     assert tapnet.load().name == tapnet.tracker.DEFAULT
 
 
+def test_names_and_devices_may_be_objects() -> None:
+    tracker = tapnet.load(Path("klt"), torch.device("cpu"))
+    assert tracker.name == "klt"
+    assert tapnet.load("klt", tracker.device).device == torch.device("cpu")
+
+
 def test_an_unknown_model_names_the_choices() -> None:
     with pytest.raises(ValueError, match=r"no model 'kltt': there are .*klt.*path"):
         load("kltt")

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import struct
 import tracemalloc
 from collections.abc import Iterable
 from fractions import Fraction
@@ -506,6 +507,34 @@ def test_images_of_two_sizes_or_none_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"b\.png: not a readable image"):
         video.open(tmp_path)
+
+
+def test_a_folder_of_pngs_is_opened_from_its_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        Image.fromarray(numbered(i)).save(tmp_path / f"{i}.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "load", lambda self: pytest.fail("an image was decoded"))
+        clip = video.open(tmp_path)
+    assert [number(frame) for frame in clip] == [0, 1, 2]
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"1\.png: the image is damaged"):
+        list(video.open(tmp_path))
+
+
+def test_an_orientation_that_is_no_number_is_none(tmp_path: Path) -> None:
+    field = struct.pack("<HHHI4sI", 1, 0x0112, 2, 4, b"top", 0)  # one, of text
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + field
+    Image.fromarray(numbered(3)).save(tmp_path / "0.jpg", exif=exif, quality=95)
+    assert [number(frame) for frame in video.open(tmp_path)] == [3]
+
+
+def test_one_image_is_not_taken_for_narrow_frames() -> None:
+    with pytest.raises(ValueError, match=r"looks like one image in colour; give image\[None\]"):
+        video.open(numbered(0))
+    assert len(video.open(np.zeros((5, 4, 3, 1), np.uint8))) == 5
 
 
 def test_arrays_are_videos_and_videos_are_left_as_they_are() -> None:

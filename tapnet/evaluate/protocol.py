@@ -14,7 +14,7 @@ import torch
 import tapnet
 from tapnet.data import DATASETS, Dataset
 from tapnet.geometry import Resolution as Given
-from tapnet.geometry import Size, fitted
+from tapnet.geometry import Size, checked_resolution, fitted
 from tapnet.metrics import QueryMode
 
 Resolution = Size | int | Literal["native", "model"]
@@ -53,11 +53,9 @@ class Settings:
                     f"{name}: expected {choices[0]!r} or {choices[1]!r}, got {value!r}"
                 )
         size = self.resolution
-        if isinstance(size, str):
-            good = size in ("native", "model")
-        else:
-            good = size > 0 if isinstance(size, int) else len(size) == 2 and min(size) > 0
-        if not good:
+        if not isinstance(size, str):
+            object.__setattr__(self, "resolution", checked_resolution(size))
+        elif size not in ("native", "model"):
             raise ValueError(
                 "resolution: expected (height, width) or one number of pixels, 'native' or "
                 f"'model', got {size!r}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tapnet.geometry import rescale, sample_grid
 from tapnet.models.backbones import ExtraBlock, TapirResNet
-from tapnet.models.layers import quick_on_a_cpu, unit_norm
+from tapnet.models.layers import at_least_single, quick_on_a_cpu, unit_norm
 from tapnet.models.pieces import cores_for, each
 from tapnet.video import normalize
 
@@ -53,11 +53,12 @@ class Encoder(nn.Module):
         alone = quick_on_a_cpu(video)
 
         def one(some: Tensor) -> tuple[Tensor, Tensor]:
-            image = normalize(some).to(self.backbone.stem.weight.dtype).permute(0, 3, 1, 2)
+            image = normalize(some).permute(0, 3, 1, 2)
             image = image if alone else image.contiguous()
             if image.shape[2:] != resolution:
+                image = image.to(at_least_single(image.dtype))  # a CPU resizes no half precision
                 image = F.interpolate(image, resolution, mode="bilinear", antialias=self.antialias)
-            high, low = self.backbone(image)
+            high, low = self.backbone(image.to(self.backbone.stem.weight.dtype))
             high, low = unit_norm(high, dim=1), unit_norm(self.extra(low), dim=1)
             return high.permute(0, 2, 3, 1).contiguous(), low.permute(0, 2, 3, 1).contiguous()
 

@@ -77,6 +77,11 @@ class ArrayVideo(Video):
                 "video array: expected uint8 [T H W 3], [T H W 4] or [T H W], got "
                 f"{array.dtype} {list(array.shape)}; floats in [-1, 1] go through video.to_uint8"
             )
+        if array.ndim == 3 and array.shape[-1] in (3, 4):
+            raise ValueError(
+                f"video array: expected frames, got {list(array.shape)}, which looks like one "
+                "image in colour; give image[None], or grey frames of that width as [T H W 1]"
+            )
         self._array = array[..., None] if array.ndim == 3 else array
         self.size = array.shape[1], array.shape[2]
         self.fps = fps
@@ -136,6 +141,8 @@ def open(source: str | Path | np.ndarray | Video, fps: float | None = None) -> V
         raise ValueError(
             f"video: expected a path, a numpy array or a Video, got {type(source).__name__}"
         )
+    if source == "":
+        raise ValueError("video: expected a path, got an empty text")
     path = Path(source)
     if path.is_dir():
         return ImagesVideo(path, fps or DEFAULT_FPS)
