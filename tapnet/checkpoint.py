@@ -7,7 +7,6 @@ through a restricted unpickler, `.pt` files through `torch.load(weights_only=Tru
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -42,7 +41,7 @@ def save(
     Settings that only bound memory are left out (`models.layers.bounds_memory`).
     `dtype` is what its numbers are stored as (float16 halves the file); None = as they are.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as as_bytes
 
     about = {
         "model": name_of(model),
@@ -55,7 +54,7 @@ def save(
         for name, value in model.state_dict().items()
     }
     with replacing(path) as temporary:
-        save_file(weights, temporary, metadata=about)
+        temporary.write_bytes(as_bytes(weights, about))  # `save_file` lets nobody else read it
 
 
 def load(path: str | Path, **settings: Any) -> nn.Module:
@@ -79,7 +78,7 @@ def load(path: str | Path, **settings: Any) -> nn.Module:
         )
     try:
         stored = {name: _plain(value) for name, value in json.loads(about["settings"]).items()}
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (json.JSONDecodeError, RecursionError, AttributeError) as error:
         raise ValueError(f"{path}: the settings in its header are damaged: {error}") from error
     return _filled(path, about["model"], {**_lasting(about["model"], stored), **settings}, weights)
 
@@ -118,7 +117,8 @@ def _lasting(model: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named_causal(path: Path) -> bool:
-    return re.search(r"(^|[^a-z])causal", path.name.lower()) is not None
+    name = re.sub(r"(?<![a-z])no[nt]?[\W_]*causal", "", path.name.lower())
+    return re.search(r"(?<![a-z])causal", name) is not None
 
 
 def name_of(model: nn.Module) -> str:
@@ -142,8 +142,11 @@ def _plain(value: Any) -> Any:
 def _filled(
     path: Path, name: str, settings: dict[str, Any], weights: Mapping[str, torch.Tensor]
 ) -> nn.Module:
-    with torch.device("meta"):  # no random weights, which a TAPIR takes seconds to draw
-        model = build(name, **settings)
+    try:
+        with torch.device("meta"):  # no random weights, which a TAPIR takes seconds to draw
+            model = build(name, **settings)
+    except Exception as error:  # settings of any kind fail in any way
+        raise ValueError(f"{path}: no {name} can have {settings}: {error}") from error
     model.to_empty(device="cpu")
     try:
         model.load_state_dict(dict(weights), strict=True)
@@ -186,15 +189,16 @@ def _flatten_haiku(tree: Any) -> dict[str, np.ndarray]:
 
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about the version of the pickle
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        # torch's own message is left out: it explains how to let the file run its code
-        raise ValueError(
-            "expected a file of tensors only, got one that is damaged or that holds something "
-            "else, which could run code and is not read; take the file from its publisher"
-        ) from error
+    with open(path, "rb") as file:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # about the version of the pickle
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file can fail in any way
+            # torch's own message is left out: it explains how to let the file run its code
+            raise ValueError(
+                "expected a file of tensors only, got one that is damaged or that holds something "
+                "else, which could run code and is not read; take the file from its publisher"
+            ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(

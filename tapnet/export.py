@@ -16,7 +16,7 @@ the first frame if it is never visible).
 from __future__ import annotations
 
 import csv
-import zipfile
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,14 +25,24 @@ import numpy as np
 from tapnet.data import tapvid
 from tapnet.files import replacing
 from tapnet.geometry import xy_to_yx
-from tapnet.structs import Example
+from tapnet.pickles import open_npz
+from tapnet.structs import Example, check_shapes
 from tapnet.tracks import Tracks
 from tapnet.video import Video
 
 Source = str | Path | np.ndarray | Video
 
 _COLUMNS = ["frame", "point", "x", "y", "visible", "confidence"]
-_KEYS = ["query_points", "xy", "visible", "confidence", "size", "fps", "start"]
+_REAL = "fiu"
+_KINDS = {  # of the numbers in `.npz`, as `dtype.kind` has them
+    "query_points": _REAL,
+    "xy": _REAL,
+    "visible": "b",
+    "confidence": "f",
+    "size": _REAL,
+    "fps": _REAL,
+    "start": _REAL,
+}
 
 
 def save(tracks: Tracks, path: str | Path, video: Source | None = None) -> None:
@@ -43,7 +53,7 @@ def save(tracks: Tracks, path: str | Path, video: Source | None = None) -> None:
     path = Path(path)
     kind = _kind(path)
     if kind == ".pkl":
-        tapvid.write(path, [_example(tracks, path.stem, video)])
+        tapvid.write(path, [_example(tracks, path, video)])
         return
     write = _write_npz if kind == ".npz" else _write_csv
     with replacing(path) as temporary:
@@ -90,25 +100,37 @@ def _write_npz(tracks: Tracks, path: Path) -> None:
 
 def _read_npz(path: Path) -> Tracks:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            missing = [key for key in _KEYS if key not in stored]
+        with open_npz(path) as stored:
+            missing = [key for key in _KINDS if key not in stored]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(stored)}")
-            read = {key: stored[key] for key in _KEYS}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+            return _tracks({key: np.asarray(stored[key]) for key in _KINDS})
+    except (ValueError, OverflowError) as error:
         told = "numpy cannot read it" if "allow_pickle" in str(error) else error
         raise ValueError(f"{path}: not a tapnet tracks file: {told}") from error
+
+
+def _tracks(read: dict[str, np.ndarray]) -> Tracks:
+    for key, kinds in _KINDS.items():
+        if read[key].dtype.kind not in kinds:
+            expected = {"b": "bool", "f": "floating point"}.get(kinds, "real numbers")
+            raise ValueError(f"{key}: expected {expected}, got {read[key].dtype}")
+    check_shapes(size=(read["size"], "2"), fps=(read["fps"], ""), start=(read["start"], ""))
     height, width = (int(n) for n in read["size"])
     fps = float(read["fps"])
     return Tracks(
-        read["query_points"],
-        read["xy"],
+        _floating(read["query_points"]),
+        _floating(read["xy"]),
         read["visible"],
         read["confidence"],
         size=(height, width),
         fps=None if np.isnan(fps) else fps,
         start=int(read["start"]),
     )
+
+
+def _floating(numbers: np.ndarray) -> np.ndarray:
+    return numbers.astype(np.result_type(numbers, np.float32), copy=False)
 
 
 def _write_csv(tracks: Tracks, path: Path) -> None:
@@ -154,7 +176,7 @@ def _read_csv(path: Path, size: tuple[int, int]) -> Tracks:
     return Tracks(_first_visible(xy, visible, start), xy, visible, confidence, size, start=start)
 
 
-def _example(tracks: Tracks, name: str, video: Source | None) -> Example:
+def _example(tracks: Tracks, path: Path, video: Source | None) -> Example:
     """The tracks as if they were labels of the frames they are of."""
     if video is None:
         raise ValueError(
@@ -162,9 +184,15 @@ def _example(tracks: Tracks, name: str, video: Source | None) -> Example:
             "as in tracks.save('out.pkl', video)"
         )
     clip = tracks.clip(video)
+    nbytes = 3 * math.prod(clip.size) * (tracks.stop - tracks.start)
+    if nbytes >= tapvid.LARGEST:
+        raise ValueError(
+            f"{path}: expected tracks of less than {tapvid.LARGEST >> 30} GiB of frames, these "
+            f"have {nbytes / (1 << 30):.1f} GiB; save as .npz or .csv, or track fewer frames"
+        )
     frames = clip.read(tracks.start, tracks.stop)
     asked = tracks.query_points - np.array([tracks.start, 0, 0], np.float32)
-    return Example(name, frames, asked, tracks.xy, ~tracks.visible)
+    return Example(path.stem, frames, asked, tracks.xy, ~tracks.visible)
 
 
 def _read_pickle(path: Path) -> Tracks:

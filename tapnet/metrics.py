@@ -47,7 +47,7 @@ def tapvid(
     D pixels, whatever their predicted flag. `average_jaccard` (AJ) and `jaccard_D`: true positives
     / (visible + false positives). `occlusion_accuracy` (OA): share of right flags.
     """
-    check_tracks(gt_occluded, gt_tracks, pred_occluded, pred_tracks, annotated)
+    check_tracks(gt_occluded, gt_tracks, pred_occluded, pred_tracks, annotated, query_points)
     axes = (-1,) if trackwise else (-2, -1)
     judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode)
     judged = judged & labelled_entries(gt_occluded, annotated)
@@ -68,7 +68,12 @@ def judged_frames(query_points: np.ndarray, num_frames: int, query_mode: QueryMo
 
 def squared_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """[..] from [.. 2]; NaN, for unlabelled positions, is near nothing."""
-    return np.sum(np.square(a - b), axis=-1)
+    return np.sum(np.square(_difference(a, b)), axis=-1)
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a - b in floating point: whole numbers of few bits would wrap around."""
+    return np.subtract(a, b, dtype=np.result_type(a, b, np.float32))
 
 
 def tapvid_scores(
@@ -107,6 +112,7 @@ def check_tracks(
     pred_flags: np.ndarray,
     pred_tracks: np.ndarray,
     annotated: np.ndarray | None = None,
+    query_points: np.ndarray | None = None,
 ) -> None:
     """Raises ValueError unless the shapes agree and the flags are bool (a logit is not a flag)."""
     axes = "B N T" if gt_flags.ndim == 3 else "N T"
@@ -116,6 +122,7 @@ def check_tracks(
         pred_flags=(pred_flags, axes),
         pred_tracks=(pred_tracks, f"{axes} 2"),
         annotated=(annotated, axes),
+        query_points=(query_points, f"{axes[:-1]}3"),
     )
     flags = {"gt": gt_flags, "pred": pred_flags, "annotated": annotated}
     for name, flag in flags.items():
@@ -139,6 +146,14 @@ def within_object(
     """BADJA's PCK-T of one video: share of visible judged points with an error below
     `alpha` times the square root of `object_area` [T] (pixels of the frame the points are in).
     """
+    check_shapes(
+        gt_occluded=(gt_occluded, "N T"),
+        gt_tracks=(gt_tracks, "N T 2"),
+        pred_tracks=(pred_tracks, "N T 2"),
+        object_area=(object_area, "T"),
+        annotated=(annotated, "N T"),
+        query_points=(query_points, "N 3"),
+    )
     judged = judged_frames(query_points, gt_occluded.shape[-1], query_mode) & ~gt_occluded
     judged = judged & labelled_entries(gt_occluded, annotated)
     near = squared_distance(pred_tracks, gt_tracks) < alpha**2 * object_area
@@ -193,7 +208,7 @@ def joint_errors(predicted: np.ndarray, true: np.ndarray, scale: np.ndarray) -> 
 
     0 where they are equal, whatever the scale.
     """
-    distance = np.linalg.norm(predicted - true, axis=-1)
+    distance = np.linalg.norm(_difference(predicted, true), axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(distance == 0, 0.0, distance / scale)
 

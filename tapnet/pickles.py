@@ -14,16 +14,31 @@ from __future__ import annotations
 
 import os
 import pickle
+import tokenize
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, NoReturn
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from tapnet.stored import Stored, StoredArray
 
+UNREADABLE = (  # what numpy and zipfile raise, beside ValueError, when a file is damaged
+    UnicodeDecodeError,
+    TypeError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _KINDS = "biufcSUO"  # booleans, numbers, bytes, text; objects only as lists of other values here
 _LONG = 4096  # bytes; what is shorter is read at once
 _INERT = ("haiku", "jax", "jaxlib", "optax", "chex", "flax")  # never imported, only noted
@@ -64,8 +79,23 @@ def load_npz(path: str | Path) -> dict[str, Any]:
                 with archive.open(name) as file:
                     found[name.removesuffix(".npy")] = _npy(file, f"{path}, {name}")
             return found
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: expected an .npz file, but {error}") from error
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[NpzFile]:
+    """The arrays of an `.npz` file, each read when it is asked for; none may be of objects.
+
+    Raises OSError when it cannot be opened, ValueError, there or when an array is asked for, when
+    it is no `.npz` file or is damaged.
+    """
+    with open(path, "rb") as file:
+        try:
+            with NpzFile(file) as arrays:
+                yield arrays
+        except UNREADABLE as error:
+            raise ValueError(f"expected an .npz file, but {error}") from error
 
 
 def _npy(file: IO[bytes], name: str) -> Any:
@@ -79,7 +109,7 @@ def _npy(file: IO[bytes], name: str) -> Any:
         if not dtype.hasobject:
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, KeyError, EOFError, MemoryError) as error:
+    except (*UNREADABLE, ValueError, KeyError, MemoryError) as error:
         raise ValueError(f"{name}: expected a .npy file, but {error}") from error
     content = _unpickle(file, name)
     return content.item() if isinstance(content, np.ndarray) and shape == () else content
@@ -305,7 +335,10 @@ class _Reader(_InPython):
 
 
 def _real(value: Any, memo: dict[int, Any]) -> Any:
-    """The value with arrays in the place of their stand-ins."""
+    """The value with arrays in the place of their stand-ins.
+
+    `memo` has what was made of each `id`: a short file can refer to one value 2^60 times.
+    """
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, dict):
@@ -317,7 +350,8 @@ def _real(value: Any, memo: dict[int, Any]) -> Any:
         items.extend(_real(item, memo) for item in value)
         return items
     if isinstance(value, tuple | set | frozenset):
-        return type(value)(_real(item, memo) for item in value)
+        memo[id(value)] = type(value)(_real(item, memo) for item in value)
+        return memo[id(value)]
     if isinstance(value, _Array | _Noted):
         memo[id(value)] = None  # what contains itself ends here
         memo[id(value)] = value.real(memo)

@@ -7,13 +7,13 @@ width). No point at all, [0, 3], is a valid choice.
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tapnet.pickles import UNREADABLE, open_npz
 from tapnet.structs import check_shapes, labelled_entries
 
 FORMS = (
@@ -152,7 +152,7 @@ def check(points: Any, size: tuple[int, int], num_frames: int | None = None) -> 
     """
     try:
         rows = np.array(points, np.float32)  # a copy: what is asked for stays what it was
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"points: expected rows of three numbers t,y,x, but {error}") from error
     if rows.size == 0 and rows.shape in {(0,), (0, 3)}:
         return np.zeros((0, 3), np.float32)
@@ -213,7 +213,7 @@ def parse(text: str | Path, size: tuple[int, int], num_frames: int | None = None
             return check(_READERS[path.suffix.lower()](path), size, num_frames)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: expected rows of t,y,x as text in UTF-8") from error
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     lines = [row for row in str(text).split(";") if row.strip()]
     if not lines:
@@ -261,22 +261,23 @@ def _read_text(path: Path) -> list[list[float]]:
 def _read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"expected JSON, but: {error}") from error
     if isinstance(content, dict) and "query_points" not in content:
         raise ValueError(f"expected rows or an object with query_points, got {list(content)}")
     return content["query_points"] if isinstance(content, dict) else content
 
 
-def _read_npy(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError("expected numbers as numpy writes them, got something else") from error
+def _read_npy(path: Path) -> np.ndarray:
+    with open(path, "rb") as file:
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except (*UNREADABLE, ValueError) as error:
+            raise ValueError("expected numbers as numpy writes them, got something else") from error
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    with _read_npy(path) as arrays:
+    with open_npz(path) as arrays:
         if "query_points" in arrays:
             return arrays["query_points"]
         if len(arrays.files) == 1:

@@ -134,6 +134,33 @@ def test_what_is_no_flag_or_does_not_fit_is_refused() -> None:
         score(query_mode="last")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32])
+def test_scores_do_not_depend_on_what_the_positions_are_stored_as(dtype: type) -> None:
+    """A difference of -9 wraps around in uint8, the square of 200 in int16."""
+    for distance in (-9, 3, 200):
+        pred_tracks = np.add(TRUE, (max(distance, 0), 0))
+        gt_tracks = np.add(TRUE, (max(-distance, 0), 0))
+        stored = {"gt_tracks": gt_tracks.astype(dtype), "pred_tracks": pred_tracks.astype(dtype)}
+        assert score(**stored) == score(gt_tracks=gt_tracks, pred_tracks=pred_tracks)
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f4", "f8"), ("f8", "f8"), ("i8", "f4")])
+def test_distances_are_as_precise_as_the_positions(dtypes: tuple[str, str]) -> None:
+    a, b = (np.arange(20).reshape(10, 2).astype(dtype) ** 2 / 7 for dtype in dtypes)
+    distance = metrics.squared_distance(a, b[::-1])
+    np.testing.assert_array_equal(distance, np.sum(np.square(a - b[::-1]), axis=-1), strict=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3,), (3, 2), (1, 3, 3), (2, 3)])
+def test_queries_that_are_not_those_of_the_tracks_are_refused(shape: tuple[int, ...]) -> None:
+    gone, tracks = np.zeros((3, 6), bool), np.zeros((3, 6, 2))
+    asked = np.zeros(shape)
+    with pytest.raises(ValueError, match=r"query_points: expected \[N 3\] with N=3, got \["):
+        metrics.tapvid(asked, gone, tracks, gone, tracks, "first")
+    with pytest.raises(ValueError, match=r"query_points: expected \[N 3\] with N=3, got \["):
+        metrics.within_object(asked, gone, tracks, tracks, np.ones(6), "first")
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("query_mode", ["first", "strided"])
 def test_scores_equal_those_of_plain_loops(query_mode: metrics.QueryMode, seed: int) -> None:
@@ -185,6 +212,16 @@ def test_pck_of_two_joints_is_that_counted_by_hand() -> None:
             "PCK@0.31": (100 + 100 + 0) / 3,
         }
     )
+
+
+def test_pck_does_not_depend_on_what_the_positions_are_stored_as() -> None:
+    true = np.array([[[0, 0], [0, 0]], [[3, 4], [6, 8]]])
+    predicted = np.add(true, [[0, 0], [0, 1]])
+    found = [
+        metrics.pck([(true.astype(dtype), predicted.astype(dtype), (20, 10))])
+        for dtype in (np.uint8, np.float64)
+    ]
+    assert found[0] == found[1]
 
 
 def test_pck_refuses_videos_with_other_joints() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,35 @@ def test_objects_in_an_npz_are_read_by_the_same_rules(tmp_path: Path) -> None:
         load_npz(path)
 
 
+def told_of_damage(path: Path, read: Callable[[Path], object], every: int = 1) -> list[str]:
+    """The ValueErrors of `read` when a bit of one byte is wrong; all other errors are raised."""
+    told, whole = [], path.read_bytes()
+    for place in range(0, len(whole), every):
+        for bit in (8, 16):
+            damaged = bytearray(whole)
+            damaged[place] ^= bit
+            path.write_bytes(damaged)
+            try:
+                read(path)
+            except ValueError as error:
+                told.append(str(error))
+    path.write_bytes(whole)
+    return told
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_damaged_byte_gives_other_numbers_or_is_named(kind: str, tmp_path: Path) -> None:
+    path, numbers = tmp_path / f"data.{kind}", np.arange(24.0).reshape(4, 6)
+    read: Any = load_npy_object if kind == "npy" else load_npz
+    if kind == "npy":
+        np.save(path, numbers)
+    else:
+        np.savez_compressed(path, numbers=numbers)
+    told = told_of_damage(path, read)
+    assert told
+    assert all(line.startswith(str(path)) for line in told)
+
+
 def op(*parts: bytes) -> bytes:
     return b"".join(parts) + b"."
 
@@ -188,6 +218,18 @@ def test_a_bomb_does_not_go_off_even_deep_inside(tmp_path: Path) -> None:
     assert not trace.exists()
     pickle.loads(path.read_bytes())
     assert trace.exists()
+
+
+@pytest.mark.parametrize("twice", [b"(h\x00h\x00t", b"(h\x00h\x00l", b"(K\x00h\x00K\x01h\x00d"])
+def test_what_is_referred_to_often_is_read_once(twice: bytes, tmp_path: Path) -> None:
+    """Each of 60 tuples, lists or dicts holds the one before twice: 2^60 in all."""
+    path = tmp_path / "deep.pkl"
+    path.write_bytes(op(b"\x80\x02N", (b"q\x000" + twice) * 60))
+    value = load_pickle(path)
+    for _ in range(60):
+        assert value[0] is value[1]
+        value = value[0]
+    assert value is None
 
 
 def test_damage_anywhere_is_an_error_or_other_numbers_but_never_a_crash(tmp_path: Path) -> None:

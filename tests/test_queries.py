@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vectors
+from test_pickles import told_of_damage
 
 from tapnet import queries
 
@@ -150,6 +151,44 @@ def test_a_file_of_something_else_is_named_in_the_error(tmp_path: Path, suffix: 
     path.write_bytes(b"\x80not points")
     with pytest.raises(ValueError, match=f"points{suffix}: "):
         queries.parse(path, SIZE)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_damaged_byte_in_a_file_of_numpy_gives_other_points_or_is_named(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"points{suffix}"
+    if suffix == ".npy":
+        np.save(path, ROWS)
+    else:
+        np.savez_compressed(path, query_points=ROWS)
+    told = told_of_damage(path, lambda path: queries.parse(path, SIZE))
+    assert told
+    assert all(line.startswith(f"{path}: ") for line in told)
+
+
+def test_a_file_with_the_suffix_of_another_kind_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    np.savez(tmp_path / "rows.npz", ROWS)
+    (tmp_path / "rows.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "rows.npy").rename(tmp_path / "b.npz")
+    with pytest.raises(ValueError, match=r"a\.npy: expected numbers as numpy writes them"):
+        queries.parse(tmp_path / "a.npy", SIZE)
+    with pytest.raises(ValueError, match=r"b\.npz: expected an \.npz file"):
+        queries.parse(tmp_path / "b.npz", SIZE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "expected JSON, but: maximum recursion"),
+        (f"[[0, 1, 1{'0' * 400}]]", "expected rows of three numbers"),
+    ],
+)
+def test_json_that_is_too_much_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.json: .*{message}"):
+        queries.parse(tmp_path / "a.json", SIZE)
 
 
 def test_arrays_of_another_shape_are_refused() -> None:

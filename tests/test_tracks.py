@@ -1,12 +1,18 @@
 import os
 import pickle
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from test_pickles import told_of_damage
 
 from tapnet import export
 from tapnet.tracks import Tracks
+from tapnet.video import Video
+from tapnet.video import open as open_video
 
 
 def some_tracks(n: int = 3, t: int = 4, start: int = 0) -> Tracks:
@@ -122,6 +128,23 @@ def test_a_pickle_wants_the_video_that_was_tracked(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class TooMuch(Video):
+    """4.1 GiB of frames, none of which can be had."""
+
+    size, fps, times = (1000, 1000), 25.0, np.arange(1467)
+
+    def _decode(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        raise AssertionError("decoded")
+
+
+def test_a_video_too_large_for_a_pickle_is_not_decoded_first(tmp_path: Path) -> None:
+    tracks = Tracks(**arrays(some_tracks(1, 1467)), size=(1000, 1000))
+    with pytest.raises(ValueError, match=r"a\.pkl: expected .* less than 4 GiB .* have 4\.1 GiB"):
+        tracks.save(tmp_path / "a.pkl", TooMuch())
+    with pytest.raises(AssertionError, match="decoded"):  # of a part there is room
+        replace(tracks, **arrays(some_tracks(1, 9))).save(tmp_path / "a.pkl", TooMuch())
+
+
 class Exploit:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch owned",)
@@ -144,6 +167,61 @@ def test_a_damaged_npz_is_named(tmp_path: Path, content: bytes) -> None:
         Tracks.load(tmp_path / "a.npz")
 
 
+def test_a_damaged_byte_in_an_npz_gives_other_tracks_or_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    some_tracks().save(path)
+    told = told_of_damage(path, Tracks.load, every=7)
+    assert told
+    assert all(line.startswith(f"{path}: not a tapnet tracks file: ") for line in told)
+
+
+def some_stored(**changes: Any) -> dict[str, Any]:
+    return {**arrays(some_tracks()), "size": (10, 20), "fps": 12.5, "start": 0} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 10}, r"size: expected \[2\], got \[\]"),
+        ({"size": (10, 20, 3)}, r"size: expected \[2\], got \[3\]"),
+        ({"size": (10, np.inf)}, "infinity"),
+        ({"size": ("10", "20")}, "size: expected real numbers, got <U2"),
+        ({"fps": (12.5, 25.0)}, r"fps: expected \[\], got \[2\]"),
+        ({"fps": 12.5j}, "fps: expected real numbers, got complex128"),
+        ({"start": (0, 1)}, r"start: expected \[\], got \[2\]"),
+        ({"start": np.nan}, "NaN"),
+        ({"visible": np.ones((3, 4), np.int64)}, "visible: expected bool, got int64"),
+        ({"visible": np.full((3, 4), "yes")}, "visible: expected bool, got <U3"),
+        ({"xy": np.ones((3, 4, 2), complex)}, "xy: expected real numbers, got complex128"),
+        ({"xy": np.full((3, 4, 2), "1")}, "xy: expected real numbers, got <U1"),
+        ({"xy": np.ones((3, 5, 2))}, r"visible: expected \[N T\] with N=3, T=5, got \[3, 4\]"),
+        ({"query_points": np.ones((3, 3), bool)}, "query_points: expected real numbers, got bool"),
+        ({"confidence": np.ones((3, 4), int)}, "confidence: expected floating point, got int64"),
+    ],
+)
+def test_an_npz_with_arrays_of_another_kind_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **some_stored(**changes))
+    with pytest.raises(ValueError, match=rf"a\.npz: not a tapnet tracks file: .*{message}"):
+        Tracks.load(tmp_path / "a.npz")
+
+
+def test_whole_numbers_in_an_npz_come_back_as_floating_point(tmp_path: Path) -> None:
+    whole = np.arange(24, dtype=np.uint8).reshape(3, 4, 2)
+    np.savez(tmp_path / "a.npz", **some_stored(xy=whole))
+    back = Tracks.load(tmp_path / "a.npz")
+    assert back.xy.dtype == np.float32
+    np.testing.assert_array_equal(back.xy, whole)
+
+
+def test_a_npy_renamed_is_no_tracks_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=r"a\.npz: not a tapnet tracks file: expected an \.npz"):
+        Tracks.load(tmp_path / "a.npz")
+
+
 def test_an_npz_of_something_else_is_told_what_it_lacks(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", xy=np.zeros(3), other=np.zeros(3))
     with pytest.raises(ValueError, match=r"it lacks query_points, .*; it has xy, other"):
@@ -156,6 +234,21 @@ def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path, name: str) -> No
         some_tracks().save(tmp_path / name)
     with pytest.raises(ValueError, match=r"\.npz, \.csv or \.pkl"):
         Tracks.load(tmp_path / name)
+
+
+def test_names_as_long_as_the_file_system_lets_them_be(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 251}.npz"
+    some_tracks().save(path)
+    assert (Tracks.load(path).xy == some_tracks().xy).all()
+
+
+@pytest.mark.parametrize("fps", [4000.0, 1e-4])
+def test_a_rate_that_cannot_be_written_is_painted_at_the_nearest(
+    tmp_path: Path, fps: float
+) -> None:
+    video = np.zeros((4, 10, 20, 3), np.uint8)
+    some_tracks().draw(open_video(video, fps), tmp_path / "painted.mp4")
+    assert len(open_video(tmp_path / "painted.mp4")) == 4
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.pkl"])

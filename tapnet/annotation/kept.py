@@ -12,12 +12,13 @@ import os
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from tapnet.pickles import UNREADABLE
 
 MOST_BYTES = 2 << 30  # in a folder
 SPARE_BYTES = 1 << 30  # of the disk stay free
@@ -102,6 +103,6 @@ def _read(path: Path) -> Arrays | None:
         with np.load(path, allow_pickle=False) as file:
             found = tuple(file[f"arr_{i}"] for i in range(len(file.files)))
         os.utime(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (*UNREADABLE, ValueError, KeyError):
         return None
     return found

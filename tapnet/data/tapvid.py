@@ -44,7 +44,7 @@ SHARD = re.compile(r"(\d{4})_of_(\d{4})\.pkl")  # of TAP-Vid-Kinetics
 HAD_FROM = "https://github.com/google-deepmind/tapnet/tree/main/tapnet/tapvid"
 _log = logging.getLogger(__name__)
 _PROTOCOL = 3  # the last one without frames, which cannot be joined
-_LARGEST = 1 << 32  # bytes that it can tell the length of
+LARGEST = 1 << 32  # bytes that it can tell the length of
 LAYOUT = "a dict {name: clip} or a list of clips, each with video, points and occluded"
 
 
@@ -148,9 +148,9 @@ def write(path: str | Path, examples: Iterable[Example]) -> None:
                 raise ValueError(
                     f"{path}: expected examples of different names, got {example.name!r} twice"
                 )
-            if example.video.nbytes >= _LARGEST:
+            if example.video.nbytes >= LARGEST:
                 raise ValueError(
-                    f"{path}: expected videos below {_LARGEST >> 30} GiB of frames, {example.name} "
+                    f"{path}: expected videos below {LARGEST >> 30} GiB of frames, {example.name} "
                     f"has {example.video.nbytes / (1 << 30):.1f} GiB; make it smaller or shorter"
                 )
             seen.add(example.name)

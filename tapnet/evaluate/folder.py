@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,10 +21,13 @@ import numpy as np
 from tapnet.evaluate.cost import Cost
 from tapnet.evaluate.protocol import Protocol
 from tapnet.files import replacing
+from tapnet.pickles import open_npz
 from tapnet.structs import check_shapes
 
 SETTINGS, RESULT = "settings.json", "result.json"
+CURVES = "curves.npz"  # of `results`; no video's
 _INDEPENDENCE = "independence.json"
+_LONGEST = 255 - len(".npz")  # what file systems take
 _ARRAYS = ("query_points", "tracks", "visible", "confidence", "size")
 
 
@@ -113,7 +116,13 @@ def _settings(out: Path) -> dict[str, Any]:
 
 
 def _file(out: Path, name: str) -> Path:
-    return out / f"{quote(name, safe=' ')}.npz"
+    """The file of a video: no other video's, and none that the folder keeps for itself."""
+    quoted = quote(name, safe=" ")
+    if f"{quoted}.npz".lower() == CURVES:
+        quoted = f"%{ord(name[0]):02X}{name[1:]}"
+    if len(quoted) > _LONGEST:  # quoting makes nine letters of a Chinese one
+        quoted = f"{quoted[:128]}%-{sha256(quoted.encode()).hexdigest()}"
+    return out / f"{quoted}.npz"
 
 
 def save(out: Path, name: str, predicted: Predicted) -> None:
@@ -136,10 +145,10 @@ def load(out: Path, name: str) -> Predicted | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_npz(path) as arrays:
             cost = Cost(**json.loads(str(arrays["cost"]))) if "cost" in arrays else None
             return Predicted(**{key: arrays[key] for key in _ARRAYS}, cost=cost)
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it to predict it again") from error
 
 

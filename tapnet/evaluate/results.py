@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from tapnet.evaluate.cost import Cost
-from tapnet.evaluate.folder import RESULT, Independence
+from tapnet.evaluate.folder import CURVES, RESULT, Independence
 from tapnet.evaluate.protocol import Protocol
 from tapnet.evaluate.statistics import Interval, Sums, interval, mean_of
 from tapnet.files import replacing
 from tapnet.metrics import Mean
+from tapnet.pickles import open_npz
 
-POINTS, CURVES = "points.csv", "curves.npz"
+POINTS = "points.csv"
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,14 @@ def read_result(out: Path) -> Result:
             None if found is None else Independence(**found),
         )
         return _with_curves(result, out / CURVES)
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"{out}: damaged result ({error}); evaluate again to score it") from error
 
 
 def _with_curves(result: Result, path: Path) -> Result:
     if not path.exists():
         return result
-    with np.load(path, allow_pickle=False) as arrays:
+    with open_npz(path) as arrays:
         stacked = {name: arrays[name] for name in arrays.files}
     rows = [
         Row(**{**vars(row), "curves": {name: array[i] for name, array in stacked.items()}})

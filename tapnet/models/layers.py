@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from tapnet.geometry import xy_to_yx
 from tapnet.structs import check_shapes
@@ -345,7 +346,7 @@ class BatchNorm2d(nn.Module):
         return mean, square - mean.square()
 
 
-@torch.compiler.disable
+@_disable_dynamo  # as torch.compiler.disable, which would import the compiler here and now
 def _mean_of_all(x: Tensor) -> Tensor:
     """The mean over all processes."""
     total: Tensor = _Summed.apply(x)

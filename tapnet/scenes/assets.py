@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +24,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from tapnet.pickles import UNREADABLE
 from tapnet.scenes.meshes import Mesh, fixed, make_mesh
 
 SHIPPED = Path(__file__).parent / "pack"
@@ -215,7 +215,7 @@ def _meshes(root: Path, items: list[dict[str, Any]], index: dict[str, int]) -> t
         )
     try:
         stored = np.load(archive)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise ValueError(f"{archive}: not a readable .npz ({error}); build it again") from error
     with stored:
         return tuple(_mesh(item, stored, index) for item in items)
@@ -234,7 +234,7 @@ def _mesh(item: dict[str, Any], arrays: Any, index: dict[str, int]) -> Mesh:
             np.array([_texture(m, index) for m in item["materials"]], np.int32)[material],
             np.array([m["kd"] for m in item["materials"]], np.float32)[material],
         )
-    except (KeyError, IndexError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, KeyError, IndexError, ValueError) as error:
         raise ValueError(
             f"{item['file']} ({item.get('path')}): broken mesh: {error}; "
             "delete its line from manifest.json or build the pack again"
