@@ -13,11 +13,13 @@ import dataclasses
 import inspect
 import io
 import json
+import math
 import runpy
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args, get_type_hints
 
 from tapnet.data.augment import Augment
 
@@ -51,7 +53,7 @@ class Optim:
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     lr_scale: dict[str, float] = field(default_factory=dict)  # module -> factor; 0 freezes it
-    clip_norm: float = 0.0  # longest gradient; longer ones are shortened to it; 0 = as they are
+    clip_norm: float = 0.0  # longest gradient; longer ones are shortened to it; 0 or -1 = none are
     batch: int = 8  # clips a step, over all processes
     accumulate: int = 1  # parts of a batch computed one after another, for less memory
     ema: float = 0.0  # decay of the average of the weights that is judged and kept; 0 = none
@@ -216,6 +218,59 @@ def _without_frame(text: str) -> str:
     lines = [line.strip("│ ") for line in text.splitlines()]
     kept = [line for line in lines if line and not set(line) & set("╭╰─")]
     return " ".join(kept).split(" Argument helptext:")[0]
+
+
+_MOST = sys.float_info.max  # no number is larger, nor is it infinite
+_RANGES: tuple[tuple[float, float, str], ...] = (  # of each number of a setting that has several
+    (1, _MOST, "steps log_every optim.batch optim.accumulate checkpoint.keep"),
+    (1, _MOST, "data.size data.frames data.points data.samples data.prefetch"),
+    (1, _MOST, "augment.size augment.points augment.max_stride"),
+    (2, _MOST, "augment.frames"),
+    (0, _MOST, "seed data.workers optim.lr optim.warmup optim.weight_decay optim.lr_scale"),
+    (0, _MOST, "evaluation.every evaluation.clips evaluation.videos checkpoint.every"),
+    (0, math.inf, "checkpoint.minutes"),
+    (0.0001, 1e6, "checkpoint.shard_mb"),
+    (0, 0.999999, "optim.betas"),
+    (0, 1, "optim.hold optim.ema augment.reverse augment.late_query augment.view augment.elastic"),
+    (0, 1, "augment.flip augment.upside_down augment.color augment.gray augment.blur"),
+    (0, 1, "augment.noise augment.faint augment.jpeg augment.erase"),
+    (0.01, 100, "augment.zoom"),
+)
+_CHOICES = "data.preset", "evaluation.query_mode"
+
+
+def check(run: Run) -> None:
+    """Raises ValueError for a setting that is out of its range or none of its choices."""
+    for least, most, names in _RANGES:
+        for name in names.split():
+            value = _setting(run, name)[1]
+            if not all(least <= number <= most for number in _numbers(value)):
+                wanted = f"{least} or more" if most >= _MOST else f"{least} to {most:g}"
+                raise ValueError(f"{name}: expected {wanted}, got {value!r}")
+    if run.augment is not None and run.augment.zoom[0] > run.augment.zoom[1]:
+        raise ValueError(f"augment.zoom: expected the smaller first, got {run.augment.zoom}")
+    for name in _CHOICES:
+        part, value = _setting(run, name)
+        choices = get_args(get_type_hints(type(part))[name.rpartition(".")[2]])
+        if value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _setting(run: Run, name: str) -> tuple[Any, Any]:
+    """The part of the run that holds a setting, and its value: None where there is no such part."""
+    part: Any = None
+    value: Any = run
+    for one in name.split("."):
+        part, value = value, getattr(value, one, None)
+    return part, value
+
+
+def _numbers(value: Any) -> Sequence[float]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, Sequence):
+        return value
+    return () if value is None else (value,)
 
 
 def seconds(budget: str) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import runpy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ import training
 
 from tapnet import config, models
 from tapnet.config import Data, Optim, Run
+from tapnet.data.augment import Augment
 from tapnet.data.batches import stack
 from tapnet.models import TapirSettings, TapNetSettings
 from tapnet.train import LOSSES
@@ -117,6 +121,51 @@ def test_configs_that_are_not_there_or_give_no_run_are_told(tmp_path: Path) -> N
     (tmp_path / "wrong.py").write_text("def get_config(): return 3\n")
     with pytest.raises(ValueError, match=r"get_config\(\) must return a Run, got int"):
         config.read(tmp_path / "wrong.py")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_config_has_possible_settings(path: Path) -> None:
+    found = runpy.run_path(str(path))
+    for name in [name for name, made in found.items() if config._returns_run(made)]:
+        config.check(config.read(f"{path}:{name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("seed", -1, "0 or more"),
+        ("steps", 0, "1 or more"),
+        ("data.preset", "mild", "one of default, wild"),
+        ("data.prefetch", 0, "1 or more"),
+        ("data.size", (0, 64), "1 or more"),
+        ("evaluation.clips", -1, "0 or more"),
+        ("evaluation.query_mode", "last", "one of first, strided"),
+        ("checkpoint.shard_mb", 0.0, "0.0001 to 1e+06"),
+        ("optim.lr", -1e-3, "0 or more"),
+        ("optim.lr", math.nan, "0 or more"),
+        ("optim.lr", math.inf, "0 or more"),
+        ("optim.warmup", -1, "0 or more"),
+        ("optim.hold", 1.5, "0 to 1"),
+        ("optim.ema", -0.1, "0 to 1"),
+        ("optim.betas", (0.9, 1.0), "0 to 0.999999"),
+        ("optim.weight_decay", -0.1, "0 or more"),
+        ("optim.lr_scale", {"mixer": 1.0, "encoder": -1.0}, "0 or more"),
+        ("augment.size", (64, 0), "1 or more"),
+        ("augment.frames", 1, "2 or more"),
+        ("augment.points", 0, "1 or more"),
+        ("augment.max_stride", 0, "1 or more"),
+        ("augment.zoom", (0.0, 1.0), "0.01 to 100"),
+        ("augment.zoom", (1.6, 0.8), "the smaller first"),
+        ("augment.flip", 50.0, "0 to 1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_told_with_it(name: str, value: Any, wanted: str) -> None:
+    run = replace(RUN, augment=Augment())
+    part, _, one = name.rpartition(".")
+    changed = replace(getattr(run, part) if part else run, **{one: value})
+    with pytest.raises(ValueError) as told:  # noqa: PT011 -- the whole of it is compared
+        config.check(replace(run, **{part: changed}) if part else changed)
+    assert str(told.value) == f"{name}: expected {wanted}, got {value!r}"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("540s", 540), ("1.5m", 90), ("2h", 7200)])

@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,9 @@ from tapnet.train.trainer import Step
 
 _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
+
+_STARTING = 2  # steps after a start that may be longer: they compile, and wait for the first clips
+_RECENT = 20  # steps by which the next ones are judged
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,28 @@ class Clock:
 
     budget: float = math.inf  # seconds
     began: float = field(default_factory=time.monotonic)
-    step: float = 0.0  # the longest so far, in seconds
-    save: float = 0.0
+    save: float = 0.0  # the longest so far, in seconds
     judgement: float = 0.0
+    _first: list[float] = field(default_factory=list)
+    _later: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     @property
     def left(self) -> float:
         return self.began + self.budget - time.monotonic()
 
+    @property
+    def two_steps(self) -> float:
+        """Seconds for two more; after a single one, which may have compiled, for it once more."""
+        if self._later:
+            return 2 * max(self._later)
+        return len(self._first) * min(self._first, default=0.0)
+
+    def stepped(self, seconds: float) -> None:
+        (self._first if len(self._first) < _STARTING else self._later).append(seconds)
+
     def has_time(self, seconds: float = 0.0) -> bool:
         """For that, for two more steps and a checkpoint."""
-        return self.left > 1.2 * (seconds + 2 * self.step + self.save) + 1
+        return self.left > 1.2 * (seconds + self.two_steps + self.save) + 1
 
 
 class Stop:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
+Value = TypeVar("Value")
 _PATIENCE = datetime.timedelta(hours=4)  # others wait so long while the first one evaluates
 
 
@@ -31,6 +34,47 @@ class Processes:
         """Until all are here."""
         if self.world > 1:
             distributed.barrier()
+
+    def gathered(self, value: Value) -> list[Value]:
+        """The value of each process, by rank."""
+        if self.world == 1:
+            return [value]
+        found: list[Value] = [value] * self.world
+        distributed.all_gather_object(found, value)
+        return found
+
+    def check_alike(self, step: int, model: nn.Module) -> None:
+        """Raises ValueError when not all of them are at this step with these weights."""
+        if self.world == 1:
+            return
+        found = hashlib.sha256()
+        for value in model.state_dict().values():
+            found.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        starts = self.gathered((step, found.hexdigest()))
+        if len(set(starts)) > 1:
+            raise ValueError(
+                "expected all processes to start from the same weights, got different ones, of "
+                f"steps {', '.join(str(step) for step, _ in starts)}; take an --out, and an init "
+                "if any, that all machines see"
+            )
+
+    def together(self, own: Iterator[Value]) -> Iterator[Value]:
+        """What `own` yields here, each once all processes have theirs.
+
+        Where one of them gets an error instead, that ends the others by a ValueError.
+        """
+        while True:
+            try:
+                item = next(own)
+            except Exception:
+                self.gathered(True)
+                raise
+            if any(failed := self.gathered(False)):
+                raise ValueError(
+                    f"expected clips for all {self.world} processes, but process "
+                    f"{failed.index(True)} got none: its own error tells why"
+                )
+            yield item
 
     def mean(self, tensors: Sequence[Tensor]) -> None:
         """Replaces each tensor by its mean over all processes, with one message for all."""

@@ -43,9 +43,17 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
     there; OSError for a full disk and when the system killed a helping process. The last checkpoint
     stays good.
     """
+    config.check(run)
     clock = Clock(config.seconds(run.budget) if run.budget else math.inf)
     try:
         return _train(run, mode, tell, clock)
+    except ValueError as error:
+        if "empty parameter list" not in str(error):  # torch's
+            raise
+        raise ValueError(
+            "optim.lr_scale: expected a factor above 0 for some part of the model, got "
+            f"{run.optim.lr_scale}; then nothing would learn"
+        ) from error
     except RuntimeError as error:  # torch raises it wherever the training is, even within a step
         if "DataLoader worker" not in str(error):
             raise
@@ -59,7 +67,6 @@ def _train(run: Run, mode: Mode, tell: Tell | None, clock: Clock) -> int:
     with joined(run.device) as us, Stop() as stop:
         folder = Folder(run.out, run.checkpoint)
         source = None if mode == "eval" else source_of(run)  # fails before anything is done
-        _check_counts(run)
         if not us.first:
             us.wait()
             other = _Training(run, us, folder, clock, stop)
@@ -78,15 +85,16 @@ class _Training:
 
     def __init__(self, run: Run, us: Processes, folder: Folder, clock: Clock, stop: Stop) -> None:
         self.run, self.us, self.folder, self.clock, self.stop = run, us, folder, clock, stop
-        self.trainer = Trainer(run, us)
         kept = folder.load()
+        self.trainer = Trainer(run if kept is None else dataclasses.replace(run, init=None), us)
         if kept is not None:
             self.trainer.resume(*kept)
+        us.check_alike(self.trainer.step, self.trainer.model)
 
     def go(self, source: Source) -> int:
         """Trains to the end, or to where all processes agree to stop."""
         trainer, stopped = self.trainer, False
-        clips = Waited(batches_of(source, self.run, self.us, trainer.step))
+        clips = Waited(self.us.together(batches_of(source, self.run, self.us, trainer.step)))
         self.begun()
         while trainer.step < self.run.steps and not stopped:
             began, waited = time.monotonic(), clips.seconds
@@ -97,9 +105,8 @@ class _Training:
                 self.failed()
                 raise
             seconds = time.monotonic() - began
-            self.clock.step = max(self.clock.step, seconds)
+            self.clock.stepped(seconds)
             if trainer.skipped_in_a_row >= PATIENCE:
-                self.failed()
                 raise ValueError(self._no_number(step))
             self.stepped(step, seconds, clips.seconds - waited)
             stopped = step.stop
@@ -108,10 +115,14 @@ class _Training:
 
     def _no_number(self, step: Step) -> str:
         terms = ", ".join(f"{name} {value:g}" for name, value in step.terms.items())
+        last, steps = self.trainer.step - self.trainer.skipped_in_a_row, self.folder.steps()
+        good = max((kept for kept in steps if kept <= last), default=0)
+        later = "remove the checkpoints after it, " if steps and steps[-1] > last else ""
         return (
             f"the loss or its gradient was no finite number {PATIENCE} steps in a row, up to step "
-            f"{self.trainer.step} ({terms}, gradient {step.norm:g}); what was learnt before is "
-            "kept: lower optim.lr or set optim.clip_norm, and the same command goes on"
+            f"{self.trainer.step} ({terms}, gradient {step.norm:g}); what was kept before is step "
+            f"{good}: {later}lower optim.lr or set optim.clip_norm, and the same command goes on "
+            "from it"
         )
 
     # What only the first process does at these points.
@@ -149,6 +160,8 @@ class _First(_Training):
         if mode != "train":
             found = datasets(run, workers_of(run, us))
             self.judge = Judge(run, found, us.device, self.board)
+            for line in self.judge.lines.read():
+                clock.judgement = line.get("seconds", clock.judgement)  # of the last one
         self.tell = tell
         self.meter = Meter()
         self.saved_at = time.monotonic()
@@ -173,6 +186,13 @@ class _First(_Training):
                 _log.info("setting changed: %s", change)
         with replacing(path) as temporary:
             temporary.write_text(text)
+        if self._is_judgement_due() and not self.clock.has_time(self.clock.judgement):
+            _log.warning(
+                "step %d is not judged: that takes %.0f s, for which this budget is too short",
+                step,
+                self.clock.judgement,
+            )
+            self.judge = None
         self._judge_if_due()
 
     def stepped(self, step: Step, seconds: float, waited: float) -> None:
@@ -186,8 +206,7 @@ class _First(_Training):
             self.meter = Meter()
         if self.tell is not None:
             self.tell(status)
-        due = self.judge is not None and self.judge.due(number)
-        if step.stop or due or number == run.steps or self._is_time_to_save():
+        if step.stop or self._is_judgement_due() or number == run.steps or self._is_time_to_save():
             self._save()
         if not step.stop:
             self._judge_if_due()
@@ -224,39 +243,36 @@ class _First(_Training):
 
     def _save(self) -> None:
         began = time.monotonic()
-        self.folder.save(self.trainer.step, self.trainer.state(), self.trainer.about())
+        # Those of skipped steps push none out that was saved before them.
+        keep = self.run.checkpoint.keep + self.trainer.skipped_in_a_row
+        settings = dataclasses.replace(self.run.checkpoint, keep=keep)
+        folder = dataclasses.replace(self.folder, settings=settings)
+        folder.save(self.trainer.step, self.trainer.state(), self.trainer.about())
         self.saved_at = time.monotonic()
         self.clock.save = max(self.clock.save, self.saved_at - began)
 
+    def _is_judgement_due(self) -> bool:
+        return self.judge is not None and self.judge.due(self.trainer.step)
+
     def _judge_if_due(self) -> None:
         """Or stops when there is no time for it: the next leg begins with it."""
-        if self.judge is None or not self.judge.due(self.trainer.step):
+        if self.judge is None or not self._is_judgement_due():
             return
         if not self.clock.has_time(self.clock.judgement):
             self.stop.asked = True
             return
-        began = time.monotonic()
-        self.judge(self.trainer.average.model, self.trainer.step)
-        self.clock.judgement = max(self.clock.judgement, time.monotonic() - began)
+        began, step, lines = time.monotonic(), self.trainer.step, self.judge.lines
+        self.judge(self.trainer.average.model, step)
+        seconds = time.monotonic() - began
+        self.clock.judgement = max(self.clock.judgement, seconds)
+        *_, line = lines.read()
+        lines.keep_until(step - 1)
+        lines.write(step, line | {"seconds": round(seconds, 2)})  # for the legs that follow
 
     def _export(self) -> None:
         path = self.run.out / "model.safetensors"
         checkpoint.save(path, self.trainer.average.model, step=str(self.trainer.step))
         _log.info("wrote %s", path)
-
-
-def _check_counts(run: Run) -> None:
-    least = {
-        "steps": (run.steps, 1),
-        "optim.batch": (run.optim.batch, 1),
-        "optim.accumulate": (run.optim.accumulate, 1),
-        "checkpoint.keep": (run.checkpoint.keep, 1),
-        "log_every": (run.log_every, 1),
-        "data.workers": (run.data.workers or 0, 0),
-    }
-    for name, (given, wanted) in least.items():
-        if given < wanted:
-            raise ValueError(f"{name}: expected {wanted} or more, got {given}")
 
 
 def source_of(run: Run) -> Source:
