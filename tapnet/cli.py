@@ -315,8 +315,8 @@ def _later(command: Callable[..., None], brief: bool) -> Callable[..., Callable[
     def take(*args: Any, **kwargs: Any) -> Callable[[], None]:
         return functools.partial(command, *args, **kwargs)
 
-    text = command.__doc__ or ""
-    take.__doc__ = text.splitlines()[0] if brief else re.sub(r"\n {12}", " ", text)
+    text = inspect.cleandoc(command.__doc__ or "")  # as Python keeps it from 3.13 on
+    take.__doc__ = text.splitlines()[0] if brief else re.sub(r"\n {8}", " ", text)
     del take.__wrapped__  # tyro would read the docstring of what is wrapped
     take.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
     take.__annotations__ = get_type_hints(command, include_extras=True)  # of its own module
