@@ -17,12 +17,10 @@ import errno
 import io
 import json
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -30,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tapnet.data.synthetic import Recipe, as_it_is
 from tapnet.files import replacing
+from tapnet.pickles import UNREADABLE
 from tapnet.scenes.assets import load as load_assets
 from tapnet.structs import Example
 
@@ -296,7 +295,7 @@ def _example(shard: Path, key: str, content: Files) -> Example:
             target_points=arrays["target_points"],
             occluded=arrays["occluded"],
         )
-    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+    except (*UNREADABLE, KeyError, ValueError) as error:
         raise ValueError(
             f"{shard}, {key}: expected json, tracks.npz and all frames of a clip, but {error}; "
             "delete the shard and render it again"

@@ -6,6 +6,7 @@ import io
 import itertools
 import logging
 import math
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -80,8 +81,12 @@ class Judge:
         last = max((line["step"] for line in self.lines.read()), default=0)
         return (end and last < step) or bool(every and step // every > last // every)
 
-    def __call__(self, model: nn.Module, step: int) -> None:
-        """Scores every dataset and writes that down; the best weights so far are kept."""
+    def __call__(self, model: nn.Module, step: int) -> float:
+        """Scores every dataset and writes that down; the best weights so far are kept.
+
+        Gives the seconds it took, which are written down for later legs.
+        """
+        began = time.monotonic()
         usable = cast(Model, model)
         tracker = Tracker(usable, checkpoint.name_of(model), self.run.size, self.device)
         mode = self.run.evaluation.query_mode
@@ -104,7 +109,10 @@ class Judge:
             self.board.scalars(step, {f"{dataset}/{name}": v for name, v in values.items()})
         self._paint(tracker, step)
         found = {name: {k: _plain(v) for k, v in values.items()} for name, values in scores.items()}
-        self.lines.write(step, {"score": _plain(first), "scores": found})  # last: now it is made
+        seconds = time.monotonic() - began
+        line = {"score": _plain(first), "scores": found, "seconds": round(seconds, 2)}
+        self.lines.write(step, line)  # last: now it is made
+        return seconds
 
     def _paint(self, tracker: Tracker, step: int) -> None:
         """Some clips of the first dataset twice: what the model says, beside it the truth."""

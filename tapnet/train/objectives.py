@@ -9,6 +9,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from tapnet import checkpoint
 from tapnet.data.batches import Batch
@@ -72,7 +73,7 @@ def _alike(grid: Tensor) -> Tensor:
     return (SHARPNESS * cells @ cells.roll(-1, 1).mT).log_softmax(-1)
 
 
-@torch.compiler.disable
+@_disable_dynamo  # see `layers`
 @torch.no_grad()
 def _said_by_the_teacher(video: Tensor) -> Tensor:
     """[B * T, h, w, C] of the shipped taplite."""

@@ -26,7 +26,7 @@ def adamw(model: nn.Module, settings: Optim) -> torch.optim.AdamW:
 
     Decay is decoupled: it is added to Adam's update before the learning rate multiplies both.
     Parameters with a factor of 0 are frozen; of the modules that `lr_scale` names, the innermost
-    decides. Raises ValueError when a name fits no parameter.
+    decides. Raises ValueError when a name fits no parameter, and when all are frozen.
     """
     decayed = set(_decayed(model))
     unused = set(settings.lr_scale)
@@ -43,6 +43,11 @@ def adamw(model: nn.Module, settings: Optim) -> torch.optim.AdamW:
         raise ValueError(
             f"optim.lr_scale: expected modules or parameters of the model, got {sorted(unused)}; "
             f"its modules are {', '.join(tops)} and what is in them"
+        )
+    if not groups:
+        raise ValueError(
+            "optim.lr_scale: expected a factor above 0 for some part of the model, got "
+            f"{settings.lr_scale}; then nothing would learn"
         )
     return torch.optim.AdamW(
         [

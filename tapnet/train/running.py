@@ -47,13 +47,6 @@ def train(run: Run, mode: Mode = "train_and_eval", tell: Tell | None = None) -> 
     clock = Clock(config.seconds(run.budget) if run.budget else math.inf)
     try:
         return _train(run, mode, tell, clock)
-    except ValueError as error:
-        if "empty parameter list" not in str(error):  # torch's
-            raise
-        raise ValueError(
-            "optim.lr_scale: expected a factor above 0 for some part of the model, got "
-            f"{run.optim.lr_scale}; then nothing would learn"
-        ) from error
     except RuntimeError as error:  # torch raises it wherever the training is, even within a step
         if "DataLoader worker" not in str(error):
             raise
@@ -261,13 +254,8 @@ class _First(_Training):
         if not self.clock.has_time(self.clock.judgement):
             self.stop.asked = True
             return
-        began, step, lines = time.monotonic(), self.trainer.step, self.judge.lines
-        self.judge(self.trainer.average.model, step)
-        seconds = time.monotonic() - began
+        seconds = self.judge(self.trainer.average.model, self.trainer.step)
         self.clock.judgement = max(self.clock.judgement, seconds)
-        *_, line = lines.read()
-        lines.keep_until(step - 1)
-        lines.write(step, line | {"seconds": round(seconds, 2)})  # for the legs that follow
 
     def _export(self) -> None:
         path = self.run.out / "model.safetensors"
