@@ -174,18 +174,18 @@ def soft_argmax(heat: Tensor, radius: float = 5.0) -> Tensor:
     height, width = heat.shape[-2:]
     logits = heat.flatten(1)
     best = logits.max(dim=1).indices  # quicker than argmax
-    probability = logits.softmax(dim=1).view_as(heat)
-    y = torch.arange(height, device=heat.device, dtype=heat.dtype)
-    x = torch.arange(width, device=heat.device, dtype=heat.dtype)
-    away_y = (y - (best // width)[:, None]).square()
-    away_x = (x - (best % width)[:, None]).square()
-    near = away_y[:, :, None] + away_x[:, None, :] < radius**2
-    kept = probability * near
-    by_row, by_column = kept.sum(2), kept.sum(1)
-    total = by_row.sum(1).clamp_min(1e-12)
-    mean_x = (by_column * (x + 0.5)).sum(1) / total
-    mean_y = (by_row * (y + 0.5)).sum(1) / total
-    return torch.stack([mean_x, mean_y], dim=-1)
+    reach = math.ceil(radius) - 1
+    span = torch.arange(-reach, reach + 1, device=heat.device)
+    y, x = (best // width)[:, None] + span, (best % width)[:, None] + span
+    inside_y, inside_x = y.clamp(0, height - 1), x.clamp(0, width - 1)
+    cells = (width * inside_y)[:, :, None] + inside_x[:, None, :]
+    close = span.square()[:, None] + span.square() < radius**2
+    near = (y == inside_y)[:, :, None] & (x == inside_x)[:, None, :] & close
+    values = logits.gather(1, cells.flatten(1)).masked_fill(~near.flatten(1), -torch.inf)
+    probability = values.softmax(dim=1).view(cells.shape)
+    mean_x = (probability.sum(1) * x).sum(1)
+    mean_y = (probability.sum(2) * y).sum(1)
+    return torch.stack([mean_x, mean_y], dim=-1) + 0.5
 
 
 class CostVolumeHead(nn.Module):
@@ -245,12 +245,13 @@ def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
     rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
     taps = conv.weight[0].flatten(1).t() @ rows.t()
     left, column, right = taps.view(3, 3, count, height, width).unbind(1)
-    column[..., 1:] += left[..., :-1]
-    column[..., :-1] += right[..., 1:]
+    # With `column[..., 1:] += ...` Python would copy the sum to where it is already.
+    column[..., 1:].add_(left[..., :-1])
+    column[..., :-1].add_(right[..., 1:])
     above, found, below = column
-    found[:, 1:] += above[:, :-1]
-    found[:, :-1] += below[:, 1:]
-    return found if conv.bias is None else found + conv.bias
+    found[:, 1:].add_(above[:, :-1])
+    found[:, :-1].add_(below[:, 1:])
+    return found if conv.bias is None else found.add_(conv.bias)
 
 
 def cost_volume(grid: Tensor, queries: Tensor, heads: int = 1) -> Tensor:

@@ -34,21 +34,21 @@ def cells_around(
     index = place.clamp(-8, max(height, width) + 8) - 0.5  # far away is as good
     corner = index.floor()
     span = torch.arange(low + ring, high + ring + 1, device=grid.device)
-    first = corner.long()
-    x = (first[:, :1] + span).clamp(0, width - 1)
-    y = (first[:, 1:] + span).clamp(0, height - 1)
+    x, y = (corner.long()[:, :, None] + span).unbind(1)
+    y = width * y.clamp(0, height - 1)
     if frames > 1:
-        y = y + height * frame[:, None]
-    numbers = (width * y)[:, :, None] + x[:, None, :]
+        y = y + height * width * frame[:, None]
+    numbers = y[:, :, None] + x.clamp(0, width - 1)[:, None, :]
     found = grid.reshape(-1, channels).index_select(0, numbers.flatten())
-    return found.view(len(place), len(span) ** 2, channels), index - corner
+    return found.view(place.shape[0], span.shape[0] ** 2, channels), index - corner
 
 
 def _between(x: Tensor, part: Tensor, size: int) -> Tensor:
     """x [M, size * size, P] interpolated between neighbours: [M, (size - 1)², P]."""
     x = x.unflatten(1, (size, size))
-    x = torch.lerp(x[:, :-1], x[:, 1:], part[:, 1, None, None, None])
-    x = torch.lerp(x[:, :, :-1], x[:, :, 1:], part[:, 0, None, None, None])
+    right, down = part[:, :, None, None, None].unbind(1)
+    x = torch.lerp(x.narrow(1, 0, size - 1), x.narrow(1, 1, size - 1), down)
+    x = torch.lerp(x.narrow(2, 0, size - 1), x.narrow(2, 1, size - 1), right)
     return x.flatten(1, 2)
 
 

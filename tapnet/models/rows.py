@@ -18,8 +18,8 @@ class Rows:
         return [getattr(self, field.name) for field in fields(self)]
 
     def take(self, index: Tensor) -> Self:
-        """The rows with these numbers (or where the mask [M] is true), in that order."""
-        return type(self)(*(x[index] for x in self._tensors()))
+        """The rows with these numbers, in that order."""
+        return type(self)(*(x.index_select(0, index) for x in self._tensors()))
 
     def put(self, index: Tensor, some: Self) -> Self:
         """All rows, those with these numbers being `some`."""

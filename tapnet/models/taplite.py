@@ -235,7 +235,8 @@ class Taplite(nn.Module):
                 others = (~settled).nonzero()[:, 0]
                 if not len(others):
                     break
-                part = self._correction(near, task.take(others), guess.xy[others], hidden[others])
+                xy, before = guess.xy.index_select(0, others), hidden.index_select(0, others)
+                part = self._correction(near, task.take(others), xy, before)
                 new, after = guess.put(others, part[0]), hidden.index_copy(0, others, part[1])
             else:
                 new, after = self._correction(near, task, guess.xy, hidden)
