@@ -251,7 +251,7 @@ def summed_taps(conv: nn.Conv2d, x: Tensor) -> Tensor:
     above, found, below = column
     found[:, 1:].add_(above[:, :-1])
     found[:, :-1].add_(below[:, 1:])
-    return found if conv.bias is None else found.add_(conv.bias)
+    return found if conv.bias is None else found + conv.bias
 
 
 def cost_volume(grid: Tensor, queries: Tensor, heads: int = 1) -> Tensor:
