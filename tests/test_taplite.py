@@ -237,6 +237,20 @@ def test_training_finds_the_models_own_tracks_nearer_than_others(model, clip):
     assert near["position"] < far["position"]
 
 
+def test_clips_cost_alike_together_and_one_by_one(model, clip):
+    video = torch.stack([clip, clip.flip(2)])
+    asked = torch.stack([queries([0, 0]), queries([0, FRAMES - 2])])  # unlike numbers of frames
+    truth = torch.full((2, 2, FRAMES, 2), 30.0)
+    truth[1] += 500
+    hidden = torch.zeros(2, 2, FRAMES).bool()
+    both = model.training_losses(video, asked, truth, hidden)
+    parts = [slice(0, 1), slice(1, 2)]
+    each = [model.training_losses(video[p], asked[p], truth[p], hidden[p]) for p in parts]
+    assert each[0]["position"] != pytest.approx(each[1]["position"].item(), rel=0.01)
+    for name, value in both.items():
+        assert value.item() == pytest.approx((each[0][name] + each[1][name]).item() / 2, rel=1e-5)
+
+
 def test_every_part_is_trained(clip):
     torch.manual_seed(3)
     net = build("taplite", fine=16, coarse=24, hidden=32)

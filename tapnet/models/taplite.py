@@ -413,7 +413,8 @@ class Taplite(nn.Module):
         [B, N, T]. `search`: cross-entropy of the heat map with the cells around the truth;
         `position`: distance of every correction, a fifth as much where a point is hidden but in
         the frame; `occlusion`; `uncertainty`: whether each correction is farther off than
-        `taplite_losses.FAR`, for visible points.
+        `taplite_losses.FAR`, for visible points. Each is the mean over what is followed in a clip,
+        and that over clips, so that a batch in parts has the loss of the whole.
         """
         batch, frames, height, width = video.shape[:4]
         grids = self.grids(video.flatten(0, 1))
@@ -454,10 +455,10 @@ class Taplite(nn.Module):
                 active * weight[:, t],
             )
             for name, value in terms.items():
-                value = (value * active).sum()
+                value = (value * active).view(query_points.shape[:2]).sum(1)
                 sums[name] = sums[name] + value if name in sums else value
-        count = (torch.arange(frames, device=video.device) > asked_at[:, None]).sum()
-        return {name: value / count.clamp_min(1) for name, value in sums.items()}
+        count = (frames - 1 - times).sum(1).clamp_min(1)  # [B]
+        return {name: (value / count).mean() for name, value in sums.items()}
 
 
 def _first(points: Points, found: Found) -> Guess:
