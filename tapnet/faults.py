@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 NARROWEST = 30  # columns of a terminal that help is written for
 
@@ -17,23 +19,48 @@ NARROWEST = 30  # columns of a terminal that help is written for
 def exit_code(work: Callable[[], object]) -> int:
     """Does `work`; 0, 2 for what the user got wrong (one line on stderr), 130 for Ctrl-C.
 
-    A bug shows its traceback, and TAPNET_DEBUG=1 shows it for every error.
+    141 when the reader of stdout went away, as `| head` does. A bug shows its traceback, and
+    TAPNET_DEBUG=1 shows it for every error.
     """
     try:
-        work()
-    except SystemExit as end:  # --help, or arguments that cannot be understood
-        return int(end.code or 0)
+        code = _done(work)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
+            return 141
         kinds = ValueError, OSError, ImportError  # ImportError: an extra is missing
         told = isinstance(error, kinds) and is_told_to_users(error)
         if os.environ.get("TAPNET_DEBUG") or not (told or _is_lack_of_memory(error)):
             raise
         print(f"tapnet: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _done(work: Callable[[], object]) -> int:
+    """The exit code of `work`, which may be that of its `sys.exit`."""
+    try:
+        work()
+    except SystemExit as end:  # --help, or arguments that cannot be understood
+        return int(end.code or 0)
     return 0
+
+
+def _is_read(out: TextIO) -> bool:
+    """Whether somebody still reads `out`; else what is left to write goes nowhere."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    asked = select.poll()
+    asked.register(out.fileno(), 0)
+    if not asked.poll(0):  # only errors are told, such as a pipe without a reader
+        return True
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), out.fileno())
+    return False
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import runpy
+import select
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,23 @@ def test_a_name_that_the_terminal_cannot_spell_is_written_all_the_same(
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"\u0444" in done.stdout
     assert (tmp_path / "фильм-tracks.mp4").exists()
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="cannot be known here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["models", "--help"])
+def test_nothing_is_said_to_who_reads_no_more(word: str, unbuffered: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "tapnet", word],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("name", list(cli.COMMANDS))
