@@ -438,6 +438,15 @@ def test_errors_say_what_is_wrong_with_a_source(tmp_path: Path) -> None:
         video.open(3)  # type: ignore[arg-type]
 
 
+def test_a_moving_webp_is_not_called_damaged(tmp_path: Path) -> None:
+    first, *others = [Image.fromarray(numbered(i)) for i in range(3)]
+    first.save(tmp_path / "a.webp", save_all=True, append_images=others)
+    with pytest.raises(ValueError, match="FFmpeg knows no animated WebP: save it as GIF"):
+        video.open(tmp_path / "a.webp")
+    first.save(tmp_path / "a.png", save_all=True, append_images=others)
+    assert len(video.open(tmp_path / "a.png")) == 3
+
+
 def test_a_song_is_no_video_even_with_a_cover(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:

@@ -192,9 +192,14 @@ def _probe(path: Path) -> tuple[tuple[int, int], np.ndarray | None]:
         stream = _video_stream(container, path)
         frame = next(_frames(container, stream, lambda text: None), None)
         if frame is None:
+            codec = stream.codec_context.name
             raise ValueError(
-                f"{path}: expected a video, but no frame of it decodes "
-                f"(codec {stream.codec_context.name}); the file is damaged or cut short"
+                f"{path}: expected a video, but no frame of it decodes (codec {codec}); "
+                + (
+                    "FFmpeg knows no animated WebP: save it as GIF, PNG or mp4"
+                    if codec == "webp"
+                    else "the file is damaged or cut short"
+                )
             )
         return (frame.height, frame.width), _display_matrix(frame)
 
