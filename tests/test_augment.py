@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from tapnet.data.augment import Augment, augment
+from tapnet.data.augment import Augment, _published_color, augment
 from tapnet.structs import Example
 
 FRAMES, SIZE = 6, 128
@@ -60,6 +61,28 @@ def test_a_faint_clip_keeps_points_and_loses_texture() -> None:
         if grain.std() > 1.5:  # more than rounding
             alike = np.corrcoef(grain.reshape(FRAMES, -1))
             assert np.abs(alike[np.triu_indices(FRAMES, 1)]).max() < 0.6
+
+
+def test_published_colours_are_those_of_the_standard_library() -> None:
+    """Brightness, saturation, contrast about the frame's mean, hue: one change for all frames."""
+    video = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3), np.uint8)
+    after = _published_color(video, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    brightness = rng.uniform(-32, 32) / 255
+    saturation, contrast = rng.uniform(0.6, 1.4, 2)
+    hue = rng.uniform(-0.2, 0.2)
+
+    def changed(pixel: np.ndarray, turn: float, factor: float) -> tuple[float, float, float]:
+        h, s, v = colorsys.rgb_to_hsv(*pixel)
+        return colorsys.hsv_to_rgb((h + turn) % 1, min(max(s * factor, 0), 1), v)
+
+    for before, now in zip(video / 255 + brightness, after, strict=True):
+        wanted = np.apply_along_axis(changed, -1, before, 0.0, saturation)
+        mean = wanted.mean((0, 1))
+        wanted = np.apply_along_axis(changed, -1, (wanted - mean) * contrast + mean, hue, 1.0)
+        np.testing.assert_allclose(now, wanted.clip(0, 1) * 255, atol=0.51)
+    recolored = augment(dotted(), replace(STILL, published_color=1.0), np.random.default_rng(1))
+    assert (recolored.video != dotted().video).any()
 
 
 def test_a_clip_made_smaller_is_averaged_and_keeps_points() -> None:

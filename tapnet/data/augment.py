@@ -34,6 +34,7 @@ class Augment:
     flip: float = 0.5
     upside_down: float = 0.1
     color: float = 0.8
+    published_color: float = 0.0  # chance of the change that TAP-Net was published with, SPEC 8
     gray: float = 0.05
     blur: float = 0.15
     noise: float = 0.15
@@ -242,6 +243,8 @@ def _recolor(video: np.ndarray, settings: Augment, rng: np.random.Generator) -> 
             shown = np.concatenate([matrix, np.full((3, 1), shift)], axis=1)
             changed[t] = cv2.transform(bent, shown)
         video = changed
+    if settings.published_color and rng.random() < settings.published_color:
+        video = _published_color(video, rng)
     if rng.random() < settings.gray:
         video = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in video])[..., None]
         video = np.repeat(video, 3, axis=-1)
@@ -257,6 +260,25 @@ def _recolor(video: np.ndarray, settings: Augment, rng: np.random.Generator) -> 
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))]
         video = np.stack([_compressed(frame, quality) for frame in video])
     return video
+
+
+def _published_color(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, saturation, contrast and hue, in that order, the same for all frames."""
+    brightness = rng.uniform(-32, 32) / 255
+    saturation, contrast = rng.uniform(0.6, 1.4, 2)
+    turn = 360 * rng.uniform(-0.2, 0.2)  # degrees
+    changed = np.empty_like(video)
+    for t, frame in enumerate(video):
+        hsv = cv2.cvtColor(frame.astype(np.float32) / 255 + brightness, cv2.COLOR_RGB2HSV)
+        hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 1)
+        rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        mean = rgb.mean((0, 1))
+        hsv = cv2.cvtColor((rgb - mean) * np.float32(contrast) + mean, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0] + turn) % 360
+        hsv[..., 1] = np.clip(hsv[..., 1], 0, 1)
+        rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        changed[t] = np.clip(rgb * 255 + 0.5, 0, 255)
+    return changed
 
 
 def _fade(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
