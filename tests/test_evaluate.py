@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 
+import tapnet
+from tapnet import checkpoint
 from tapnet.data import Clip, TapVid
 from tapnet.evaluate import (
     SCORERS,
@@ -393,6 +395,25 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 # --------------------------------------------------------------------------- what is told
+
+
+def test_one_folder_does_not_hold_the_answers_of_two_settings(
+    dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, out = dataset({"a": a_clip()}), tmp_path / "run"
+
+    def tracker(**settings: Any) -> tapnet.Tracker:
+        model = checkpoint.load(checkpoint.shipped()["taplite"], **settings)
+        return tapnet.Tracker(model, "taplite", 64)
+
+    told = evaluate(path, tracker(), out=out).protocol
+    assert told.settings is None
+    assert evaluate(path, tracker(points_per_chunk=1), out=out).protocol == told
+    with pytest.raises(ValueError, match=r"settings None \(now 'visible_above=0.9'\)"):
+        evaluate(path, tracker(visible_above=0.9), out=out)
+    other = evaluate(path, tracker(visible_above=0.9)).protocol
+    assert "visible_above=0.9" in other.facts()["model"]
+    assert "visible_above" not in other.line()  # who was judged, not how
 
 
 class Trained(torch.nn.Module):

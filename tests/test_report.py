@@ -183,6 +183,17 @@ def test_rows_of_two_protocols_are_told_apart_everywhere(
     assert "not one protocol" in (tmp_path / "report" / "plots" / "1-within.svg").read_text()
 
 
+def test_runs_that_only_their_folders_tell_apart_are_named_by_them(
+    runs: Path, dataset: Path
+) -> None:
+    evaluate(dataset, Tracker(Drift(0), "still"), resolution="native", out=runs / "native")
+    evaluate(dataset, Tracker(Drift(0), "still"), out=runs / "twice")
+    models = [result.protocol.model for _, result in find_runs([runs])]
+    assert len(set(models)) == 4
+    assert f"still (256x256, lanczos, {runs / 'twice'})" in models
+    assert "still (native, none)" in models
+
+
 def test_results_of_two_query_modes_stand_in_two_sections(
     runs: Path, dataset: Path, tmp_path: Path
 ) -> None:

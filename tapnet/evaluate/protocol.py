@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,6 +16,7 @@ from tapnet.data import DATASETS, Dataset
 from tapnet.geometry import Resolution as Given
 from tapnet.geometry import Size, checked_resolution, fitted
 from tapnet.metrics import QueryMode
+from tapnet.models.layers import bounding_memory
 
 Resolution = Size | int | Literal["native", "model"]
 ResizeFilter = Literal["lanczos", "bilinear"]
@@ -111,6 +112,7 @@ class Protocol:
     judged: str = IN_THE_IMAGE  # what is compared with the truth, and how
     predictions_sha256: str | None = None  # of files that were made elsewhere; None = made here
     enlarged_to: str | None = None  # what the model saw smaller frames as; None = as they are
+    settings: str | None = None  # of the model, where they are not its defaults: "causal=True"
 
     def asked(self) -> QueryMode:
         """The query mode. ValueError if what was asked is known to the set alone."""
@@ -153,6 +155,8 @@ class Protocol:
         """The conditions, then who was judged, and on what it was computed."""
         made = f"weights sha256 {w[:16]}" if (w := self.weights_sha256) else "nothing trained"
         computed = f"{self.precision or 'no weights'}, {self.device}, torch {self.torch_version}, "
+        if self.settings is not None:
+            made += f", {self.settings}"
         if self.enlarged_to is not None:
             made += f", sees frames enlarged to {self.enlarged_to}"
         if (p := self.predictions_sha256) is not None:
@@ -228,6 +232,7 @@ def protocol_of(dataset: Dataset, tracker: Any, settings: Settings) -> Protocol:
         torch_version=torch.__version__,
         tapnet_version=tapnet.__version__,
         enlarged_to=None if enlarged is None else _described(enlarged),
+        settings=_settings_of(tracker.model),
     )
 
 
@@ -237,6 +242,24 @@ def _described(resolution: Given) -> str:
     if isinstance(resolution, int):
         return f"about {resolution}x{resolution} pixels in the shape of the video"
     return f"{resolution[0]}x{resolution[1]}"
+
+
+def _settings_of(model: Any) -> str | None:
+    """Those that are not the defaults, but for the resolution, which is told as such, and what
+    changes no result."""
+    parts = model.modules() if isinstance(model, torch.nn.Module) else [model]
+    found = next(
+        (own for part in parts if is_dataclass(own := getattr(part, "settings", None))), None
+    )
+    if found is None:
+        return None
+    kept = bounding_memory(type(found)) | {"resolution"}
+    told = [
+        f"{one.name}={value!r}"
+        for one in fields(found)
+        if one.name not in kept and (value := getattr(found, one.name)) != one.default
+    ]
+    return ", ".join(told) or None
 
 
 def parameters(model: Any) -> list[torch.Tensor]:

@@ -17,7 +17,7 @@ from tapnet.evaluate.folder import RESULT
 from tapnet.evaluate.page import files, html
 from tapnet.evaluate.page.clips import Film, films
 from tapnet.evaluate.page.plots import plots
-from tapnet.evaluate.protocol import sha256_of
+from tapnet.evaluate.protocol import Protocol, sha256_of
 from tapnet.evaluate.results import Result, read_result
 from tapnet.evaluate.summary import COLUMNS
 from tapnet.files import replacing
@@ -107,21 +107,33 @@ def _dataset(runs: Sequence[Run], datasets: Sequence[Dataset]) -> Dataset | str:
 
 def _told_apart(runs: Sequence[Run]) -> list[Run]:
     """The runs, with names of models that differ wherever they would share a table."""
+    groups = summary.groups([result for _, result in runs])
     named: list[Run] = []
     for out, result in runs:
         p = result.protocol
-        group = next(g for g in summary.groups([r for _, r in runs]) if result in g)
+        group = next(g for g in groups if any(other is result for other in g))
         alike = [r.protocol for r in group if r.protocol.model == p.model]
-        if len(alike) == 1:
-            named.append((out, result))
-            continue
-        fields = ("resolution", "resize_filter", "direction", "points_per_call", "precision")
-        words = [str(getattr(p, f)) for f in fields if len({getattr(q, f) for q in alike}) > 1]
-        if len({q.weights_sha256 for q in alike}) > 1 and p.weights_sha256:
-            words.append(f"weights {p.weights_sha256[:8]}")
-        name = f"{p.model} ({', '.join(words or [str(out)])})"
-        named.append((out, replace(result, protocol=replace(p, model=name))))
+        if len(alike) > 1:
+            words = _unlike(p, alike)
+            if [_unlike(other, alike) for other in alike].count(words) > 1:
+                words.append(str(out))
+            name = f"{p.model} ({', '.join(words)})"
+            result = replace(result, protocol=replace(p, model=name))
+        named.append((out, result))
     return named
+
+
+def _unlike(one: Protocol, alike: Sequence[Protocol]) -> list[str]:
+    """Words for what of the protocol differs among those of one name."""
+    words = []
+    for name in ("resolution", "resize_filter", "direction", "points_per_call", "precision"):
+        if len({getattr(other, name) for other in alike}) > 1:
+            words.append(str(getattr(one, name)))
+    if len({other.settings for other in alike}) > 1:
+        words.append(one.settings or "default settings")
+    if len({other.weights_sha256 for other in alike}) > 1 and one.weights_sha256:
+        words.append(f"weights {one.weights_sha256[:8]}")
+    return words
 
 
 def _write(path: Path, text: str) -> None:
