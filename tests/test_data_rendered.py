@@ -62,3 +62,15 @@ def test_rendered_clips_come_back_with_their_queries(tmp_path: Path) -> None:
         assert protocol.conditions()["queries"].startswith(f"those of the set, judged {judged}; ")
     with pytest.raises(FileNotFoundError, match=r"expected files named like movi_e-validation"):
         list(open_dataset(tmp_path, "movi"))
+
+
+def test_two_clips_of_one_name_are_not_judged_by_one_prediction(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        video = rng.integers(0, 256, (3, 20, 30, 3), np.uint8)
+        tracks = rng.uniform(0, 20, (1, 3, 2))
+        example = Example("train-0-000000", video, np.zeros((1, 3)), tracks, np.zeros((1, 3), bool))
+        with tarfile.open(tmp_path / f"clips-0000{number}.tar", "w") as tar:
+            shards.add(tar, shards.encode("clip-000000", example, {}))
+    with pytest.raises(ValueError, match="expected clips whose names differ, got two of the name"):
+        evaluate(tmp_path, tapnet.load("still"))

@@ -19,7 +19,7 @@ from tapnet import metrics
 from tapnet.data import Dataset, TapVid, open_dataset
 from tapnet.evaluate import Predicted, Result, Settings, evaluate, folder, report, score, table
 from tapnet.evaluate.keypoints import score_clip
-from tapnet.evaluate.page import write_report
+from tapnet.evaluate.page import find_runs, write_report
 from tapnet.evaluate.protocol import protocol_of
 from tapnet.metrics import ALPHAS
 from tapnet.structs import Prediction
@@ -148,7 +148,25 @@ def test_a_joint_that_never_counts_is_never_right_and_frames_are_counted_not_vid
     assert values(result)["PCK@0.5"] == pytest.approx(100 * (14 * 3 / 10) / 15)
     assert values(result)["PCK@0.5_later"] == pytest.approx(100 * (14 * 1 / 8) / 15)
     alone = [row.scores["PCK@0.5"] for row in result.rows]
-    assert alone == pytest.approx([14 / 15, 14 / 15 / 8])
+    assert alone == pytest.approx([1, 1 / 8])  # of one video: of the joints it asks for
+
+
+def test_videos_in_which_nothing_counts_have_no_score_and_no_film(tmp_path: Path) -> None:
+    joints = np.linspace([40, 30], [90, 80], 15)[:, None].repeat(4, 1)
+    late = joints.copy()
+    late[:, 0] = [-20, 50]  # walks in after frame 0
+    videos = {"wave/a": joints, "wave/late": late, "wave/short": joints[:, :1]}
+    frames = np.zeros((4, *people.SIZE, 3), np.uint8)
+    dataset = open_dataset(
+        layouts.jhmdb(tmp_path, {k: (frames[: j.shape[1]], j) for k, j in videos.items()})
+    )
+    result = evaluate(dataset, tapnet.load("still"), out=tmp_path / "runs" / "still")
+    alone = {row.name.split("/")[-1]: row.scores for row in result.rows}
+    assert alone["a"]["PCK@0.1_later"] == 1
+    assert np.isnan(list(alone["late"].values())).all()
+    assert (alone["short"]["PCK@0.1"], result.mean["PCK@0.1"].value) == (1, 1)
+    assert np.isnan(alone["short"]["PCK@0.1_later"])
+    assert write_report(find_runs([tmp_path / "runs"]), tmp_path / "report") == []
 
 
 def test_whether_a_joint_is_said_to_be_visible_does_not_matter(

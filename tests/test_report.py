@@ -107,6 +107,18 @@ class Page(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_run_without_anything_to_judge_has_a_report(tmp_path: Path, hidden: bool) -> None:
+    frames = T if hidden else 1
+    some = {name: value[:, :frames] for name, value in clip(1).items() if name != "video"}
+    some["occluded"] = np.full_like(some["occluded"], hidden)
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"a": {**some, "video": clip(1)["video"][:frames]}}))
+    evaluate(path, Tracker(Drift(1), "drift"), out=tmp_path / "runs" / "drift")
+    text, _ = written(tmp_path / "runs", tmp_path / "report")
+    assert "drift" in text
+
+
 def test_the_page_needs_nothing_else(runs: Path, tmp_path: Path) -> None:
     text, missing = written(runs, tmp_path / "report")
     page = Page(text)

@@ -12,6 +12,8 @@ gift, more of them the shorter the videos. `PCK@alpha_later` leaves that frame o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tapnet import metrics
@@ -34,7 +36,7 @@ def check_mode(query_mode: QueryMode) -> None:
 
 
 def score_clip(clip: Clip, predicted: Predicted, query_mode: QueryMode) -> Row:
-    """The scores of one video, 0..1: alone, and as sums for that of all videos.
+    """The scores of one video, 0..1: alone (NaN if nothing counts), and as sums for all videos.
 
     Raises ValueError for other queries than those of frame 0, or a clip without `person_scale`.
     """
@@ -54,7 +56,8 @@ def score_clip(clip: Clip, predicted: Predicted, query_mode: QueryMode) -> Row:
         right = (error[:, first:] <= alpha).sum(axis=1)
         whole = np.full(len(error), error.shape[1] - first)
         pooled[name] = Pooled(of_all(right), of_all(whole), empty=0.0)
-    scores = {name: sums.value for name, sums in pooled.items()}
+    # Of this video alone joints that are not asked for are left out.
+    scores = {name: replace(sums, empty=None).value for name, sums in pooled.items()}
     return Row(
         clip.name,
         len(asked.query_points),

@@ -39,12 +39,19 @@ def predict(
 ) -> Protocol:
     """Fill the folder `out` with a prediction for each video; those that are there are kept.
 
-    Raises ValueError if `out` holds predictions of another protocol, or if there is no video.
+    Raises ValueError if `out` holds predictions of another protocol, if there is no video, or if
+    two have one name.
     """
     protocol = protocol_of(dataset, tracker, settings)
     folder.claim(out, protocol, dataset.path)
-    done = 0
+    done, names = 0, set[str]()
     for done, clip in enumerate(dataset, start=1):
+        if clip.name in names:
+            raise ValueError(
+                f"{clip.source}: expected clips whose names differ, got two of the name "
+                f"{clip.name!r}; judge them as two datasets"
+            )
+        names.add(clip.name)
         if not folder.has(out, clip.name):
             folder.save(out, clip.name, predict_clip(clip, tracker, settings))
         if progress is not None:

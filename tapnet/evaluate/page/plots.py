@@ -138,7 +138,8 @@ def _errors(results: Sequence[Result]) -> Plot | None:
         known = ~np.isnan(drawn).all(axis=0)
         low, high = np.full(len(x), np.nan), np.full(len(x), np.nan)
         tail = 50 * (1 - LEVEL)
-        low[known], high[known] = np.nanpercentile(drawn[:, known], [tail, 100 - tail], axis=0)
+        if known.any():
+            low[known], high[known] = np.nanpercentile(drawn[:, known], [tail, 100 - tail], axis=0)
         name = result.protocol.model
         notes = [f"{name}: {b:.2g} px from {a:g} frames on" for a, b in zip(x, y, strict=True)]
         series.append(Series(name, i, x, y, low, high, notes))
