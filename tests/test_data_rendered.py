@@ -74,3 +74,13 @@ def test_two_clips_of_one_name_are_not_judged_by_one_prediction(tmp_path: Path) 
             shards.add(tar, shards.encode("clip-000000", example, {}))
     with pytest.raises(ValueError, match="expected clips whose names differ, got two of the name"):
         evaluate(tmp_path, tapnet.load("still"))
+
+
+@pytest.mark.parametrize("t", [np.nan, -1, 3])
+def test_queries_that_are_none_of_the_clip_are_named(tmp_path: Path, t: float) -> None:
+    video, hidden = np.zeros((3, 20, 30, 3), np.uint8), np.zeros((1, 3), bool)
+    example = Example("a", video, np.array([[t, 5, 5]]), np.ones((1, 3, 2)), hidden)
+    with tarfile.open(tmp_path / "clips-00000.tar", "w") as tar:
+        shards.add(tar, shards.encode("clip-000000", example, {}))
+    with pytest.raises(ValueError, match=r"query_points: expected numbers, t in 0\.\.2, got \["):
+        list(open_dataset(tmp_path))

@@ -20,6 +20,9 @@ def predicted(t: int = 4) -> Predicted:
 
 
 NAMES = [
+    "",
+    "%",
+    ".",
     "a",
     "a/b",
     "a%2Fb",

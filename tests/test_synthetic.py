@@ -210,10 +210,43 @@ def test_damaged_shards_are_named(tmp_path: Path) -> None:
         ("tracks.npz", tracks[:40]),
         ("frame-0001.jpg", b""),
         ("json", b"[]"),
+        ("json", b'{"name": "a", "frames": 1000000000000}'),
+        ("tracks.npz", npz(target_points=np.full((1, 3, 2), "a"))),
+        ("tracks.npz", npz(occluded=np.zeros((1, 3)))),
     ):
         repack(shard, whole, leave_out=part, instead=bytes(content))
         with pytest.raises(ValueError, match=r"clips-00000.tar, clip-000000: expected json"):
             list(shards.read(tmp_path))
+
+
+def test_a_shard_that_was_cut_is_rendered_again(tmp_path: Path) -> None:
+    shards.write(tmp_path, RECIPE, 2)
+    shard = tmp_path / "clips-00000.tar"
+    whole = shard.read_bytes()
+    with tarfile.open(shard) as tar:
+        members = tar.getmembers()
+    second = [member for member in members if member.name.endswith(".json")][1]
+    for length in (
+        0,
+        second.offset_data + 512,
+        members[-1].offset + 9,
+        members[-1].offset_data + 9,
+    ):
+        shard.write_bytes(whole[:length])
+        assert shards.write(tmp_path, RECIPE, 2) == 2
+        assert shard.read_bytes() == whole
+    assert shards.write(tmp_path, RECIPE, 2) == 0
+
+
+def npz(**changes: np.ndarray) -> bytes:
+    arrays = {
+        "query_points": np.zeros((1, 3)),
+        "target_points": np.zeros((1, 3, 2)),
+        "occluded": np.zeros((1, 3), bool),
+    }
+    content = io.BytesIO()
+    np.savez(content, **(arrays | changes))
+    return content.getvalue()
 
 
 def repack(path: Path, whole: bytes, leave_out: str, instead: bytes | None = None) -> None:

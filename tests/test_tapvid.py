@@ -210,6 +210,18 @@ def test_a_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
         ([a_clip(points=np.full((3, T, 2), 40.0))], "shares of .*up to 40; divide pixels"),
         ([a_clip(occluded=np.zeros((2, T), bool))], r"occluded: expected \[3 7\], got \[2, 7\]"),
         ([a_clip(object_area=np.zeros(3))], r"object_area: expected \[7\], got \[3\]"),
+        ([a_clip(object_area=np.array(["a"] * T))], "object_area: expected numbers, got <U1"),
+        ([a_clip(occluded=np.full((3, T), "a"))], "occluded: expected numbers, got <U1"),
+        ([a_clip(video=np.zeros((T, 0, W, 3), np.uint8))], r"video: expected .*uint8 \[7, 0, 10"),
+        (
+            [
+                {
+                    k: v[..., :0, :] if k == "points" else v[:, :0] if k == "occluded" else v[:0]
+                    for k, v in a_clip().items()
+                }
+            ],
+            "expected one frame or more, got none",
+        ),
     ],
 )
 def test_what_is_no_tapvid_clip_is_refused_by_name(
@@ -218,6 +230,11 @@ def test_what_is_no_tapvid_clip_is_refused_by_name(
     path = put(tmp_path / "a.pkl", content)
     with pytest.raises(ValueError, match=f"a.pkl.*{message}"):
         list(tapvid.read(path))
+
+
+def test_a_name_that_no_file_can_hold_is_spelt_out(tmp_path: Path) -> None:
+    (clip,) = tapvid.read(put(tmp_path / "a.pkl", {"a\ud800": a_clip()}))
+    assert clip.name == "a\\ud800"
 
 
 def test_files_that_are_cut_foreign_or_absent_are_named(tmp_path: Path) -> None:

@@ -83,6 +83,17 @@ class Clip:
                 f"{self.source}: expected a frame for each of the {sizes['T']} entries of a track, "
                 f"got {len(self.frames)} frames"
             )
+        if not len(self.frames):
+            raise ValueError(f"{self.source}: expected one frame or more, got none")
+        if self.query_points is not None:
+            fits = np.isfinite(self.query_points).all(-1)
+            fits &= (self.query_points[:, 0] >= 0) & (self.query_points[:, 0] <= sizes["T"] - 1)
+            if not fits.all():
+                first = int(np.flatnonzero(~fits)[0])
+                raise ValueError(
+                    f"{self.source}: query_points: expected numbers, t in 0..{sizes['T'] - 1}, got "
+                    f"{self.query_points[first].tolist()} for track {first}"
+                )
 
     @classmethod
     def of(cls, example: Example, source: str) -> Clip:

@@ -16,6 +16,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ PER_SHARD = 32
 QUALITY = 95
 Progress = Callable[[int, int], None]  # clips done, clips in all
 Files = dict[str, bytes]  # name in the tar -> content
+_KINDS = {"query_points": "iuf", "target_points": "iuf", "occluded": "b"}
 
 
 def write(
@@ -251,12 +253,21 @@ def _agree(folder: Path, description: dict[str, Any]) -> None:
 
 
 def _is_done(path: Path, clips: range) -> bool:
-    """Whether the shard is there with all its clips; a smaller one is of a smaller count."""
+    """Whether the shard is there with all its clips, and whole.
+
+    A smaller one is of a smaller count; one that was cut lacks the zeros at the end of a tar.
+    """
     if not path.is_file():
         return False
-    with tarfile.open(path) as tar:
-        names = sum(name.endswith(".json") for name in tar.getnames())
-    return names >= len(clips)
+    end = bytes(2 * tarfile.BLOCKSIZE)
+    with open(path, "rb") as file:
+        file.seek(-min(path.stat().st_size, len(end)), os.SEEK_END)
+        if file.read() != end:
+            return False
+    try:
+        return len(places(path)) >= len(clips)
+    except ValueError:
+        return False
 
 
 def _clips(tar: tarfile.TarFile) -> Iterator[tuple[str, Files]]:
@@ -287,6 +298,11 @@ def _example(shard: Path, key: str, content: Files) -> Example:
         described = json.loads(content["json"])
         with np.load(io.BytesIO(content["tracks.npz"])) as tracks:
             arrays = {name: tracks[name] for name in tracks}
+        for name, kinds in _KINDS.items():
+            if arrays[name].dtype.kind not in kinds:
+                raise ValueError(f"{name} is of {arrays[name].dtype}")
+        if described["frames"] > len(content):
+            raise ValueError(f"there are fewer than {described['frames']} frames")
         names = [f"frame-{number:04d}.jpg" for number in range(described["frames"])]
         return Example(
             name=described["name"],

@@ -187,11 +187,16 @@ def _stored(example: Example) -> dict[str, np.ndarray]:
 
 def _named(file: Path, content: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(content, Mapping):
-        yield from ((str(name), clip) for name, clip in content.items())
+        yield from ((_spelt(str(name)), clip) for name, clip in content.items())
     elif isinstance(content, list | tuple):
         yield from ((f"{file.stem}-{i:04d}", clip) for i, clip in enumerate(content))
     else:
         raise ValueError(f"{file}: expected {LAYOUT}, got {type(content).__name__}")
+
+
+def _spelt(name: str) -> str:
+    """With half characters, which no file can hold, written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _clip(name: str, content: Any, source: str) -> Clip:
@@ -220,7 +225,7 @@ def _clip(name: str, content: Any, source: str) -> Clip:
 
 def _check_frames(frames: Any, source: str) -> None:
     if isinstance(frames, np.ndarray | StoredArray) and frames.dtype == np.uint8:
-        if len(frames.shape) == 4 and frames.shape[-1] == 3:
+        if len(frames.shape) == 4 and frames.shape[-1] == 3 and all(frames.shape[1:3]):
             return
         came = f"uint8 {list(frames.shape)}"
     elif isinstance(frames, StoredArray):  # byte strings of one length, as numpy stores them
@@ -248,4 +253,6 @@ def _array(
     if not fits:
         expected = " ".join("N" if size is None else str(size) for size in shape)
         raise ValueError(f"{source}: {key}: expected [{expected}], got {list(value.shape)}")
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"{source}: {key}: expected numbers, got {value.dtype}")
     return value

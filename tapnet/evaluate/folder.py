@@ -117,7 +117,7 @@ def _settings(out: Path) -> dict[str, Any]:
 
 def _file(out: Path, name: str) -> Path:
     """The file of a video: no other video's, and none that the folder keeps for itself."""
-    quoted = quote(name, safe=" ")
+    quoted = quote(name, safe=" ") or "%"
     if f"{quoted}.npz".lower() == CURVES:
         quoted = f"%{ord(name[0]):02X}{name[1:]}"
     if len(quoted) > _LONGEST:  # quoting makes nine letters of a Chinese one
