@@ -152,6 +152,12 @@ def _filled(
         model.load_state_dict(dict(weights), strict=True)
     except RuntimeError as error:
         raise ValueError(f"{path}: these weights do not fit {name} {settings}: {error}") from error
+    for part, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise ValueError(
+                f"{path}: expected finite weights, got NaN or infinite ones in {part}; the file is "
+                "damaged, or of a training that went wrong"
+            )
     return model.eval()
 
 

@@ -87,6 +87,9 @@ def track(
     if not save:
         raise ValueError("save: expected one or more of npz, csv, pkl, mp4, got none")
     prepare_folder(out)
+    name = video.resolve().name if video.is_dir() else video.stem
+    paths = [out / f"{name}-tracks.{suffix}" for suffix in save]
+    _check_places(paths, clip, range(len(clip))[start:stop])
     threads = leave_busy_cores()
     began = time.monotonic()
     with _progress(tracker) as progress:
@@ -94,9 +97,7 @@ def track(
     seconds = time.monotonic() - began
     if not len(tracks.xy):
         raise ValueError(f"points: expected one or more, got none in {points}; try grid:16")
-    _print_tracked(tracks, tracker.name, seconds, threads)
-    name = video.resolve().name if video.is_dir() else video.stem
-    _write(tracks, clip, [out / f"{name}-tracks.{suffix}" for suffix in save])
+    _write(tracks, clip, paths, _described(tracks, tracker.name, seconds, threads))
 
 
 def models() -> None:
@@ -175,7 +176,6 @@ def onnx(
         size: Size of the frames, height first; multiples of 16.
         points: How many points the graphs follow; rows that are not needed do no harm.
     """
-    prepare_folder(out)
     from tapnet.deploy import write_onnx
 
     tracker = _load(model or "taplite", "cpu", None)
@@ -198,8 +198,8 @@ def demo(out: Annotated[Path, arg(metavar="DIR")] = Path()) -> None:
     began = time.monotonic()
     with _progress(tracker) as progress:
         tracks = tracker.track(video, "grid:16", progress=progress)
-    _print_tracked(tracks, tracker.name, time.monotonic() - began, threads)
-    _write(tracks, video, [out / "demo.npz", out / "demo.mp4"])
+    said = _described(tracks, tracker.name, time.monotonic() - began, threads)
+    _write(tracks, video, [out / "demo.npz", out / "demo.mp4"], said)
 
 
 def scenes() -> None:
@@ -269,6 +269,11 @@ the environment an error shows where it comes from."""
 
 def _parse(argv: Sequence[str]) -> Callable[[], None]:
     """The command with its arguments, not yet run. Raises SystemExit as argument parsers do."""
+    if "" in argv:  # which paths would take for this folder
+        raise ValueError(
+            f"expected no empty argument, got one at place {argv.index('') + 1}; is a variable of "
+            "the shell not set?"
+        )
     if argv[:1] == ["train"]:  # whose settings only its config knows
         return functools.partial(run_experiment, argv[1:])
     group = argv[0] if argv and argv[0] in GROUPS and len(argv) > 1 else None
@@ -284,8 +289,14 @@ def _parse(argv: Sequence[str]) -> Callable[[], None]:
             )
     except SystemExit as end:
         if end.code:  # tyro frames its messages; one line of it is enough
-            print(f"tapnet: {_brief(said.getvalue())}", file=sys.stderr)
+            print(f"tapnet: {_brief(said.getvalue())}{_dashed(args)}", file=sys.stderr)
         raise
+
+
+def _dashed(args: Sequence[str]) -> str:
+    """How to name a file that was taken for an option."""
+    named = [name for name in args if name.startswith("-") and Path(name).exists()]
+    return "".join(f" To name the file {name}, write ./{name}" for name in named[:1])
 
 
 def _brief(message: str) -> str:
@@ -371,24 +382,46 @@ def _summary(kind: type) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
-def _print_tracked(tracks: Tracks, name: str, seconds: float, threads: int | None) -> None:
+def _check_places(paths: Sequence[Path], video: Video, part: range) -> None:
+    """Raises, before any work, where frames `part` of the video could not be written."""
+    from tapnet.export import check_frames
+
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path}: expected a file or nothing there, got a folder; move it")
+        if path.suffix == ".pkl":
+            check_frames(path, video.size, len(part))
+
+
+def _described(tracks: Tracks, name: str, seconds: float, threads: int | None) -> str:
     from tapnet.video import width_by_height
 
     count, frames = tracks.visible.shape
     why = f"; threads: {threads}, as other programs are busy" if threads else ""
-    print(
+    return (
         f"{name}: {count} points through {frames} frames of {width_by_height(tracks.size)} "
         f"in {seconds:.1f} s ({frames / seconds:.1f} frames/s{why})"
     )
 
 
-def _write(tracks: Tracks, video: Path | Video, paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.suffix == ".mp4":
-            with Progress("painting") as progress:
-                tracks.draw(video, path, progress)
-        else:
-            tracks.save(path, video)
+def _write(tracks: Tracks, video: Path | Video, paths: Sequence[Path], said: str) -> None:
+    """All of them, those without frames first; only then anything is printed or raised."""
+    written: list[Path] = []
+    failed: ValueError | OSError | None = None
+    for path in sorted(paths, key=lambda path: path.suffix in (".mp4", ".pkl")):
+        try:
+            if path.suffix == ".mp4":
+                with Progress("painting") as progress:
+                    tracks.draw(video, path, progress)
+            else:
+                tracks.save(path, video)
+            written.append(path)
+        except (ValueError, OSError) as error:
+            failed = failed or error
+    print(said)
+    for path in written:
         print(f"wrote {path}")
     for warning in tracks.clip(video).warnings:
         print(f"tapnet: warning: {warning}", file=sys.stderr)
+    if failed is not None:
+        raise failed

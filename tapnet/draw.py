@@ -36,6 +36,7 @@ def draw(
     Raises ValueError for wrong shapes, and when there are more frames than columns.
     """
     xy, visible = np.asarray(xy, np.float32), np.asarray(visible, bool)
+    colors = None if colors is None else np.asarray(colors)
     check_shapes(xy=(xy, "N T 2"), visible=(visible, "N T"), colors=(colors, "N 3"))
     if colors is None:
         colors = color_by_position(beginnings(xy, visible))

@@ -76,16 +76,20 @@ def evaluate(
             on from there.
     """
     from tapnet import evaluate as evaluation
+    from tapnet.cli import prepare_folder
     from tapnet.data import open_dataset
     from tapnet.tracker import DEFAULT, load
 
-    names = [name for name in (model or DEFAULT).split(",") if name]
+    names = [name.strip() for name in (model or DEFAULT).split(",") if name.strip()]
     if not names:
         raise ValueError(f"model: expected one name or more, separated by commas, got {model!r}")
     given, opened = _resolution(resolution), open_dataset(dataset, kind)
-    folders = [_folder(out, load(name, device).name) for name in names]  # all names are right
-    if len(set(folders)) < len(folders) and out is not None:
+    called = [load(name, device).name for name in names]  # all names are right
+    if len(set(called)) < len(called) and out is not None:
         raise ValueError(f"model: expected trackers of different names, got {model}")
+    if out is not None:
+        prepare_folder(out)
+    folders = [None if out is None else out / name for name in called]
     leave_busy_cores()  # the table tells the number of threads
     results = []
     for name, folder in zip(names, folders, strict=True):
@@ -214,16 +218,6 @@ def _show(results: Sequence[Result], out: Path | None) -> None:
         _write(out / "table.txt", text)
     if out is not None:
         print(f"wrote {out}; for a page with plots: tapnet report {out} --out DIR")
-
-
-def _folder(out: Path | None, name: str) -> Path | None:
-    """The folder of a run, if runs are kept."""
-    from tapnet.cli import prepare_folder
-
-    if out is None:
-        return None
-    prepare_folder(out / name)
-    return out / name
 
 
 def _resolution(text: str) -> Resolution:

@@ -147,7 +147,7 @@ def _write_csv(tracks: Tracks, path: Path) -> None:
 
 
 def _read_csv(path: Path, size: tuple[int, int]) -> Tracks:
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets write it, too
         header = file.readline().strip().split(",")
         if header != _COLUMNS:
             raise ValueError(
@@ -176,6 +176,16 @@ def _read_csv(path: Path, size: tuple[int, int]) -> Tracks:
     return Tracks(_first_visible(xy, visible, start), xy, visible, confidence, size, start=start)
 
 
+def check_frames(path: Path, size: tuple[int, int], count: int) -> None:
+    """Raises ValueError for `count` frames of `size` (height, width) that no `.pkl` can hold."""
+    nbytes = 3 * math.prod(size) * count
+    if nbytes >= tapvid.LARGEST:
+        raise ValueError(
+            f"{path}: expected tracks of less than {tapvid.LARGEST >> 30} GiB of frames, these "
+            f"have {nbytes / (1 << 30):.1f} GiB; save as .npz or .csv, or track fewer frames"
+        )
+
+
 def _example(tracks: Tracks, path: Path, video: Source | None) -> Example:
     """The tracks as if they were labels of the frames they are of."""
     if video is None:
@@ -184,12 +194,7 @@ def _example(tracks: Tracks, path: Path, video: Source | None) -> Example:
             "as in tracks.save('out.pkl', video)"
         )
     clip = tracks.clip(video)
-    nbytes = 3 * math.prod(clip.size) * (tracks.stop - tracks.start)
-    if nbytes >= tapvid.LARGEST:
-        raise ValueError(
-            f"{path}: expected tracks of less than {tapvid.LARGEST >> 30} GiB of frames, these "
-            f"have {nbytes / (1 << 30):.1f} GiB; save as .npz or .csv, or track fewer frames"
-        )
+    check_frames(path, clip.size, tracks.stop - tracks.start)
     frames = clip.read(tracks.start, tracks.stop)
     asked = tracks.query_points - np.array([tracks.start, 0, 0], np.float32)
     return Example(path.stem, frames, asked, tracks.xy, ~tracks.visible)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     their format by it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file or nothing there", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path}: the folder {path.parent} does not exist; create it or choose another place"

@@ -7,6 +7,7 @@ width). No point at all, [0, 3], is a valid choice.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,8 @@ def check(points: Any, size: tuple[int, int], num_frames: int | None = None) -> 
     outside the image (0..width, 0..height) or outside its frames (0..num_frames - 1).
     """
     try:
+        if np.iscomplexobj(points):
+            raise TypeError("they are complex")
         rows = np.array(points, np.float32)  # a copy: what is asked for stays what it was
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"points: expected rows of three numbers t,y,x, but {error}") from error
@@ -195,10 +198,11 @@ def parse(text: str | Path, size: tuple[int, int], num_frames: int | None = None
 
     - `grid:16`: 16 x 16 cell centres on frame 0; `grid:16@30` on frame 30.
     - `0,10.5,20;0,30,40`: rows of t,y,x.
-    - a path: `.csv` and `.txt` hold a row a line, split by commas or blanks, `#` starts a comment;
-      a first line naming the columns t, y and x puts them in any order. `.json` holds a list of
-      rows, or an object with `query_points`. `.npy` holds [N, 3]; `.npz` the same as
-      `query_points` (so saved tracks serve) or as its only array.
+    - a path: `.csv` and `.txt` hold a row a line, split by commas, blanks, tabs or semicolons (then
+      a comma is a decimal point), `#` starts a comment; a first line naming the columns t, y and x
+      puts them in any order, among others that are not read. `.json` holds a list of rows, or an
+      object with `query_points`. `.npy` holds [N, 3]; `.npz` the same as `query_points` (so saved
+      tracks serve) or as its only array.
 
     Raises FileNotFoundError, or ValueError saying what was expected.
     """
@@ -215,10 +219,10 @@ def parse(text: str | Path, size: tuple[int, int], num_frames: int | None = None
             raise ValueError(f"{path}: expected rows of t,y,x as text in UTF-8") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    lines = [row for row in str(text).split(";") if row.strip()]
+    lines = [row.strip() for row in str(text).split(";") if row.strip()]
     if not lines:
         raise ValueError(f"points: expected {FORMS}, got nothing")
-    return check(_rows(lines), size, num_frames)
+    return check(_rows([(f"row {i}", row) for i, row in enumerate(lines)]), size, num_frames)
 
 
 def _parse_grid(text: str, size: tuple[int, int]) -> np.ndarray:
@@ -229,38 +233,58 @@ def _parse_grid(text: str, size: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"points: expected {FORMS}, got 'grid:{text}'") from error
 
 
-def _rows(lines: list[str]) -> list[list[float]]:
-    """Numbers of rows that are split by commas or blanks; t,y,x order unless a header says so."""
-    cells = [row.replace(",", " ").split() for row in lines]
-    order = [0, 1, 2]
-    if cells and sorted(cell.lower() for cell in cells[0]) == ["t", "x", "y"]:
-        names = [cell.lower() for cell in cells.pop(0)]
-        order = [names.index(name) for name in "tyx"]
-    rows = []
-    for number, row in enumerate(cells):
+def _rows(lines: Sequence[tuple[str, str]]) -> list[list[float]]:
+    """Numbers of (place, line) pairs; t,y,x order unless a header, the first line, says so.
+
+    Beside t, y and x a header may name other columns, which are not read.
+    """
+    rows = [(place, _cells(line), line) for place, line in lines]
+    rows = [(place, cells, line) for place, cells, line in rows if cells]
+    columns, width = [0, 1, 2], 3
+    header = [cell.lower() for cell in rows[0][1]] if rows else []
+    if all(header.count(name) == 1 for name in "tyx"):
+        columns, width = [header.index(name) for name in "tyx"], len(header)
+        rows = rows[1:]
+    found = []
+    for place, cells, line in rows:
+        asked = [cells[column] for column in columns if column < len(cells)]
         try:
-            values = [float(cell) for cell in row]
+            found.append([float(cell) for cell in asked])
         except ValueError as error:
-            raise ValueError(
-                f"points: expected {FORMS}, got {' '.join(row)!r} in row {number}"
-            ) from error
-        if len(values) != 3:
-            raise ValueError(
-                f"points: expected three columns t,y,x, got {len(values)} in row {number}: "
-                f"{' '.join(row)!r}"
-            )
-        rows.append([values[i] for i in order])
-    return rows
+            if "" in asked:
+                raise ValueError(f"points: {place} has an empty cell: {line!r}") from error
+            raise ValueError(f"points: expected {FORMS}, got {line!r} in {place}") from error
+        if len(asked) < 3 or len(cells) > width:
+            wanted = f"{width} columns {','.join(header)}" if width > 3 else "three columns t,y,x"
+            raise ValueError(f"points: expected {wanted}, got {len(cells)} in {place}: {line!r}")
+    return found
+
+
+def _cells(line: str) -> list[str]:
+    """Of a row split by semicolons (then a comma is a decimal point), tabs, commas or blanks.
+
+    Quotes are taken off; empty cells at the end are left out, as spreadsheets add them.
+    """
+    if ";" in line:
+        cells = line.replace(",", ".").split(";")
+    elif "\t" in line:
+        cells = line.split("\t")
+    else:
+        cells = line.split(",") if "," in line else line.split()
+    cells = [cell.strip().strip("\"'").strip() for cell in cells]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _read_text(path: Path) -> list[list[float]]:
-    lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    return _rows([line.replace(";", " ") for line in lines if line.strip()])
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return _rows([(f"line {n}", line.partition("#")[0]) for n, line in enumerate(lines, start=1)])
 
 
 def _read_json(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"expected JSON, but: {error}") from error
     if isinstance(content, dict) and "query_points" not in content:

@@ -143,14 +143,18 @@ def stats(
     from tapnet.data.synthetic import Recipe, Synthetic, loader
     from tapnet.scenes.stats import describe
 
-    columns = {path.name: describe(_clips(path)) for path in clips}
+    names = [path.name for path in clips]
+    columns = {
+        path.name if names.count(path.name) == 1 else str(path): describe(_clips(path))
+        for path in clips
+    }
     if count:
         recipe = Recipe(0, _settings(preset, frames, size, 256, 1), pack)
         rendered = loader(Synthetic(recipe, count), _count(workers))
         columns[f"scenes, {preset}"] = describe(rendered)
     if not columns:
         raise ValueError("expected clips to describe, got none; name a file or raise --count")
-    print(" " * 24 + "".join(f"{name[:22]:>24}" for name in columns))
+    print(" " * 24 + "".join(f"{name[-22:]:>24}" for name in columns))
     for row in next(iter(columns.values())):
         print(f"{row:<24}" + "".join(f"{column[row]:>24.3f}" for column in columns.values()))
 

@@ -6,6 +6,7 @@ caller's own size, points come back in the caller's pixels.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -89,10 +90,15 @@ class Stream:
 
         `Tracker.stream` calls this with what the tracker knows.
         """
-        if len(size) != 2 or min(size) < 1:
+        try:
+            height, width = map(operator.index, size)
+            valid = min(height, width) >= 1
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
             raise ValueError(f"size: expected (height, width) of the frames, got {size}")
         self._model = model
-        self._size = (int(size[0]), int(size[1]))
+        self._size = height, width
         self._used = fitted(self._size, resolution)  # by the model
         self._device = device or torch.device("cpu")
         self._state = model.init_state()
@@ -124,7 +130,13 @@ class Stream:
     @torch.inference_mode()
     def drop(self, ids: np.ndarray | Sequence[int]) -> None:
         """Follow these points no longer. Raises ValueError for an id that is not followed."""
-        gone = np.asarray(ids, np.int64).reshape(-1)
+        given = np.asarray(ids)
+        if given.size and given.dtype.kind not in "iu":
+            raise ValueError(
+                f"ids: expected whole numbers, got {given.dtype}; of a mask of points give "
+                "Stream.now.ids[mask]"
+            )
+        gone = given.astype(np.int64).reshape(-1)
         unknown = np.setdiff1d(gone, self._now.ids)
         if len(unknown):
             raise ValueError(

@@ -6,6 +6,7 @@ in as uint8 in the caller's own size; points come back in the caller's pixels.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -204,17 +205,18 @@ class Tracker:
             return xy, visible, confidence
         times = query_points[:, 0].astype(int)
         ahead, back = range(times.min(), part.stop), range(times.max(), part.start - 1, -1)
-        walks = (
-            zip(ahead, clip.frames(ahead.start, ahead.stop), strict=True),
-            zip(back, clip.frames_backward(part.start, back.start + 1), strict=True),
-        )
+        walks = [zip(ahead, clip.frames(ahead.start, ahead.stop), strict=True)]
+        if len(back) > 1:  # there is something before the queries
+            frames = clip.frames_backward(part.start, back.start + 1)
+            walks.append(zip(back, frames, strict=True))
         walked = chain.from_iterable(self._walk(w, clip.size, query_points) for w in walks)
+        again = len(ahead) + 1  # then the frame of the last query comes once more: not counted
         for done, (t, rows, now) in enumerate(walked, start=1):
             column = t - part.start
             xy[rows, column], visible[rows, column] = now.xy, now.visible
             confidence[rows, column] = now.confidence
-            if progress:
-                progress(done, len(ahead) + len(back))
+            if progress and done != again:
+                progress(done - (done > again), len(ahead) + len(back) - 1)
         return xy, visible, confidence
 
     def _walk(
@@ -236,7 +238,13 @@ class Tracker:
 
 def _part(clip: Video, start: int | None, stop: int | None) -> range:
     """The frames to track."""
-    first, last = start or 0, len(clip) if stop is None else stop
+    try:
+        first = operator.index(start or 0)
+        last = len(clip) if stop is None else operator.index(stop)
+    except TypeError as error:
+        raise ValueError(
+            f"start and stop: expected whole numbers, got {start!r} and {stop!r}"
+        ) from error
     if not 0 <= first < last <= len(clip):
         raise ValueError(
             f"start and stop: expected 0 <= start < stop <= {len(clip)} (the frames of the video), "
@@ -248,7 +256,7 @@ def _part(clip: Video, start: int | None, stop: int | None) -> range:
 def _query_points(points: Points, size: tuple[int, int], part: range) -> np.ndarray:
     """[N, 3] float32 (t, y, x), all of them in the frames tracked."""
     if isinstance(points, str | Path):
-        text = str(points)
+        text = str(points).strip()
         if text.startswith("grid:") and "@" not in text:
             text += f"@{part.start}"  # a grid is on the first frame tracked
         query_points = queries.parse(text, size, part.stop)

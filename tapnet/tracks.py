@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,6 @@ from tapnet.structs import check_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from tapnet.video import Video
 
@@ -76,13 +76,16 @@ class Tracks:
         """Write the frames tracked, with the tracks painted on them, to the video file `path`.
 
         `video` is what was tracked; frames are read and written one by one. `progress` is called
-        with the frames written and the frames in all. Raises ValueError when the video is another.
+        with the frames written and the frames in all. Raises ValueError when the video is another,
+        and when `path` is its own file.
         """
         from tapnet.draw import draw
         from tapnet.video import write
         from tapnet.video.writing import written_rate
 
-        clip = self.clip(video)
+        clip, path = self.clip(video), Path(path)
+        if clip.path is not None and path.exists() and path.samefile(clip.path):
+            raise ValueError(f"{path}: is the video itself; give another name to write to")
         painted = draw(clip.frames(self.start, self.stop), self.xy, self.visible)
         if progress:
             painted = _counted(painted, self.stop - self.start, progress)

@@ -51,6 +51,17 @@ def test_settings_that_no_model_can_have_are_named(
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = checkpoint.load(checkpoint.shipped()["taplite"])
+    name = next(name for name, weight in model.named_parameters() if weight.ndim == 4)
+    model.state_dict()[name][7, 0, 1, 1] = value
+    checkpoint.save(path, model)
+    with pytest.raises(ValueError, match=rf"safetensors: expected finite weights, .* in {name}"):
+        checkpoint.load(path)
+
+
 def test_a_header_of_endless_settings_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     about = {"model": "tapir", "settings": "[" * 100_000}

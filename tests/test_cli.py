@@ -21,6 +21,7 @@ import vectors
 
 import tapnet
 from tapnet import cli, draw, progress, tracker, video
+from tapnet.data import tapvid
 from tapnet.tracks import Tracks
 
 REPOSITORY = Path(__file__).parents[1]
@@ -199,6 +200,68 @@ def test_the_video_itself_is_never_overwritten(run: Run, clip: Path, tmp_path: P
     before = own.read_bytes()
     run("track", own, "--points", "grid:2", "--out", tmp_path)
     assert own.read_bytes() == before
+
+
+def test_a_format_that_fails_loses_no_other(
+    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "noise-tracks.mp4")
+
+    monkeypatch.setattr(Tracks, "draw", full)
+    args = ["--points", "grid:2", "--model", "still", "--out", tmp_path]
+    code, said, err = run("track", clip, *args, "--save", "mp4", "pkl", "csv")
+    assert (code, err) == (2, "tapnet: noise-tracks.mp4: Input/output error\n")
+    assert names(tmp_path) == ["noise-tracks.csv", "noise-tracks.pkl"]
+    assert said.count("wrote") == 2
+
+
+def test_what_could_not_be_written_is_told_before_any_work(
+    run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tapvid, "LARGEST", 9 * 48 * 64)
+    args = ["--points", "grid:2", "--model", "still", "--out", tmp_path, "--save", "pkl", "npz"]
+    code, said, err = run("track", clip, *args)
+    assert (code, said, names(tmp_path)) == (2, "", [])
+    assert "save as .npz or .csv, or track fewer frames" in err
+    assert run("track", clip, *args, "--start", "2", "--stop", "4")[0] == 0
+    (tmp_path / "noise-tracks.mp4").mkdir()
+    code, said, err = run("track", clip, *args[:-2], "mp4")
+    assert (code, said) == (2, "")
+    assert "noise-tracks.mp4: expected a file or nothing there, got a folder" in err
+
+
+def test_tracks_are_written_though_nobody_reads_what_is_said(clip: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "tapnet", "track", clip, "--model", "still", "--out", tmp_path],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert names(tmp_path) == ["noise-tracks.mp4", "noise-tracks.npz"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["track", ""], "expected no empty argument, got one at place 2"),
+        (["track", "https://example.com/v.mp4"], "addresses are not read"),
+        (["track", "-dash.mp4"], "To name the file -dash.mp4, write ./-dash.mp4"),
+    ],
+)
+def test_names_that_are_no_paths_are_told(
+    args: list[str], message: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.mp4").touch()
+    code, said, err = run(*args)
+    assert (code, said, err.count("\n")) == (2, "", 1)
+    assert message in err
 
 
 def test_models_lists_every_name_and_the_default_first(run: Run) -> None:
@@ -522,5 +585,5 @@ def test_progress_tells_reading_from_tracking_a_whole_clip(
         "tracking through the whole clip at once (2 frames) ...",
     ]
     by_frame = run("track", clip, *args)[2].splitlines()
-    assert by_frame[-1].startswith("tracking: 3 of 3 frames")  # ahead and the first frame's own
+    assert by_frame[-1].startswith("tracking: 2 of 2 frames")
     assert not any("whole clip" in line for line in by_frame)

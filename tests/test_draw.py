@@ -172,6 +172,11 @@ def test_drawing_streams() -> None:
     assert peak < 20 * BLACK.nbytes
 
 
+def test_lists_are_as_good_as_arrays() -> None:
+    (frame,) = draw([BLACK], [[[9, 9]]], [[True]], colors=[[255, 0, 0]])  # type: ignore[arg-type]
+    assert frame[9, 9].tolist() == [255, 0, 0]
+
+
 def test_wrong_shapes_and_too_many_frames_are_errors() -> None:
     with pytest.raises(ValueError, match=r"visible: expected \[N T\] with N=2, T=3, got \[2, 4\]"):
         draw([BLACK], np.zeros((2, 3, 2)), np.ones((2, 4), bool))

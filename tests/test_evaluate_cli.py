@@ -118,7 +118,7 @@ def test_options_reach_the_protocol(run: Run, dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("evaluate --dataset CLIPS --model klt,kltt", "no model 'kltt': there are"),
+        ("evaluate --dataset CLIPS --out o --model klt,kltt", "no model 'kltt': there are"),
         ("evaluate --dataset CLIPS --model ,", "model: expected one name or more, separated by"),
         ("evaluate --dataset CLIPS --model klt,klt --out o", "trackers of different names"),
         ("evaluate --dataset CLIPS --resolution full", "HEIGHTxWIDTH"),
@@ -138,6 +138,14 @@ def test_what_a_user_gets_wrong_is_one_clear_line(
     assert err.count("\n") == 1, err
     assert message in err
     assert not list(dataset.parent.rglob("*.npz"))
+    assert not (dataset.parent / "o").exists()
+
+
+def test_blanks_between_names_do_no_harm(run: Run, dataset: Path) -> None:
+    code, out, _ = run("evaluate", "--dataset", dataset, "--model", "klt, still ,")
+    assert code == 0
+    assert "klt" in out
+    assert "still" in out
 
 
 class Harmful:

@@ -103,12 +103,47 @@ def test_points_come_back_from_every_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("x,y,t\n20,10.5,0\n60.25,40,3\n")
     (tmp_path / "c.txt").write_text("# the ball\n0 10.5 20\n\n3 40 60.25  # the hand\n")
     (tmp_path / "d.json").write_text(json.dumps(ROWS.tolist()))
-    (tmp_path / "e.json").write_text(json.dumps({"query_points": ROWS.tolist()}))
+    (tmp_path / "e.json").write_text(json.dumps({"query_points": ROWS.tolist()}), "utf-8-sig")
     np.save(tmp_path / "f.npy", ROWS)
     np.savez(tmp_path / "g.npz", anything=ROWS)
     np.savez(tmp_path / "h.npz", query_points=ROWS, xy=np.zeros(3))
     for path in sorted(tmp_path.iterdir()):
         np.testing.assert_array_equal(queries.parse(path, SIZE), ROWS, err_msg=path.name)
+
+
+SPREADSHEETS = {
+    "decimal commas": "0;10,5;20\n3;40;60,25\n",
+    "quotes": '"t","y","x"\r\n"0","10.5","20"\r\n"3","40","60.25"\r\n',
+    "more columns": "id,t,y,x,name\nb,0,10.5,20,the ball\na,3,40,60.25,\n",
+    "empty rows and cells at the end": "\ufefft,y,x,,\n0,10.5,20,,\n,,,,\n3,40,60.25\n,,\n",
+    "tabs": "T\tY\tX\n0\t10.5\t20\n3\t40\t60.25\n",
+    "a blank after each comma": "0, 10.5, 20\n3, 40, 60.25",
+}
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_points_come_from_spreadsheets(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(SPREADSHEETS[name], encoding="utf-8")
+    np.testing.assert_array_equal(queries.parse(tmp_path / "a.csv", SIZE), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t,y,x\n0,,30,5\n", "line 2 has an empty cell: '0,,30,5'"),
+        ("t,y,x\n\n0,10,5,7\n", r"expected three columns t,y,x, got 4 in line 3: '0,10,5,7'"),
+        ("0;12,5;", r"got 2 in line 1: '0;12,5;'"),
+        ("0\t\t12\n", r"line 1 has an empty cell"),
+        ("t,y,x,name\n0,1,2,a,b", r"expected 4 columns t,y,x,name, got 5 in line 2"),
+        ("# the ball\n0 1 two", r"got '0 1 two' in line 2"),
+    ],
+)
+def test_a_row_that_is_no_point_is_named_by_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        queries.parse(tmp_path / "a.csv", SIZE)
 
 
 def test_no_point_is_a_valid_choice(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,9 @@ def test_stats_describe_clips_side_by_side(run: Run, tmp_path: Path) -> None:
     assert table["clips"] == [2, 2]
     shares = [table[name][0] for name in ("visible", "occluded", "outside")]
     assert sum(shares) == pytest.approx(1, abs=2e-3)
+    shutil.copytree(tmp_path / "clips", tmp_path / "b" / "clips")
+    code, out, _ = run("stats", tmp_path / "clips", tmp_path / "b" / "clips", "--count", "0")
+    assert len(out.splitlines()[-1][24:].split()) == 2  # also where two have one name
     code, _, err = run("stats", "--count", "0")
     assert code == 2
     assert "expected clips to describe" in err

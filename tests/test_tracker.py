@@ -138,7 +138,10 @@ def test_progress_ends_at_its_total() -> None:
 def test_frames_that_no_query_needs_are_not_read() -> None:
     calls: list[int] = []
     load("klt").track(moving_texture(), [[0, 9, 9]], progress=lambda n, _: calls.append(n))
-    assert len(calls) == 6 + 1  # all forward, and the query's own frame backward
+    assert calls == [1, 2, 3, 4, 5, 6]  # all forward; nothing is before the query
+    calls.clear()
+    load("klt").track(moving_texture(), [[2, 9, 9]], progress=lambda n, _: calls.append(n))
+    assert calls == [1, 2, 3, 4, 5, 6]  # its own frame counts once
 
 
 class Unmovable(video_io.Video):
@@ -265,6 +268,25 @@ def test_dropping_an_unknown_point_is_refused() -> None:
             stream.drop(unknown)
 
 
+@pytest.mark.parametrize("ids", [[True, False], [0.7], np.array([False, True])])
+def test_a_mask_of_points_is_not_taken_for_their_ids(ids: object) -> None:
+    stream = load("klt").stream((HEIGHT, WIDTH))
+    stream.add([[1, 1], [2, 2]])
+    with pytest.raises(
+        ValueError, match=r"ids: expected whole numbers, got .*Stream\.now\.ids\[mask"
+    ):
+        stream.drop(ids)
+    stream.drop(stream.now.ids[[False, True]])
+    stream.drop([])
+    assert stream.now.ids.tolist() == [0]
+
+
+@pytest.mark.parametrize("size", [480, (480.7, 640), ("a", "b"), None, (1, 2, 3), (0, 4)])
+def test_a_stream_of_no_size_is_refused(size: object) -> None:
+    with pytest.raises(ValueError, match=r"size: expected \(height, width\)"):
+        load("klt").stream(size)
+
+
 def test_a_model_of_whole_clips_does_not_stream() -> None:
     with pytest.raises(ValueError, match="needs the whole clip") as caught:
         Tracker(Recorder(), "recorder").stream((HEIGHT, WIDTH))
@@ -379,6 +401,7 @@ def test_frames_that_cannot_be_written_to_are_copied() -> None:
         ([[6, 3, 3]], r"t in 0\.\.5"),
         ([[0.5, 3, 3]], "whole frame"),
         ([[1, 2]], r"\[N, 3\]"),
+        (np.array([[1, 2 + 1j, 3]]), "rows of three numbers t,y,x, but they are complex"),
         ("grid:x", "grid:16"),
     ],
 )
@@ -391,3 +414,14 @@ def test_points_that_are_not_in_the_video_are_refused(points: list, message: str
 def test_a_part_outside_the_video_is_refused(start: int, stop: int | None) -> None:
     with pytest.raises(ValueError, match=r"0 <= start < stop <= 6"):
         load("klt").track(moving_texture(), "grid:2", start=start, stop=stop)
+
+
+@pytest.mark.parametrize("part", [{"start": 1.0}, {"stop": 3.0}, {"start": "1"}])
+def test_a_part_of_no_whole_frames_is_refused(part: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="start and stop: expected whole numbers"):
+        load("klt").track(moving_texture(), "grid:2", **part)
+
+
+def test_a_text_of_points_may_have_blanks_around_it() -> None:
+    tracks = load("still").track(moving_texture(), " grid:2 ", start=3)
+    assert tracks.query_points[:, 0].tolist() == [3] * 4

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_pickles import told_of_damage
 
-from tapnet import export
+import tapnet
+from tapnet import export, video
 from tapnet.tracks import Tracks
 from tapnet.video import Video
 from tapnet.video import open as open_video
@@ -79,6 +80,25 @@ def test_csv_holds_one_line_per_frame_and_point_and_gives_the_same_numbers_back(
 def test_a_csv_without_points_is_read_as_no_points(tmp_path: Path) -> None:
     some_tracks(n=0).save(tmp_path / "a.csv")
     assert Tracks.load(tmp_path / "a.csv", size=(10, 20)).xy.shape == (0, 0, 2)
+
+
+def test_a_csv_that_a_spreadsheet_saved_comes_back(tmp_path: Path) -> None:
+    some_tracks().save(tmp_path / "a.csv")
+    text = (tmp_path / "a.csv").read_text()
+    (tmp_path / "b.csv").write_text(text.replace("\n", "\r\n"), "utf-8-sig", newline="")
+    assert_same_arrays(Tracks.load(tmp_path / "b.csv", (10, 20)), some_tracks())
+
+
+def test_the_video_that_was_tracked_is_not_painted_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    video.write(path, np.zeros((4, 10, 20, 3), np.uint8), 25)
+    before = path.read_bytes()
+    tracks = tapnet.load("still").track(path, "grid:2", stop=2)
+    (tmp_path / "link.mp4").symlink_to(path)
+    for source in (path, tmp_path / "link.mp4", video.open(path)):
+        with pytest.raises(ValueError, match=r"a\.mp4: is the video itself; give another name"):
+            tracks.draw(source, path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.npz", "nowhere.pkl"])

@@ -645,6 +645,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         video.write(tmp_path / "out.webp", [numbered(0)], 25)
 
 
+def test_frames_that_h264_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frames of at most 16384 pixels a side"):
+        video.write(tmp_path / "out.mp4", [np.zeros((8, 16386, 3), np.uint8)], 25)
+    video.write(tmp_path / "out.mp4", [np.zeros((8, 16384, 3), np.uint8)], 25)
+    assert video.open(tmp_path / "out.mp4").size == (8, 16384)
+
+
 @pytest.mark.parametrize("fps", [0, -25, 0.0003, 1e-320, 1001, np.inf, -np.inf, np.nan])
 def test_a_rate_that_no_file_can_have_is_refused(tmp_path: Path, fps: float) -> None:
     with pytest.raises(ValueError, match=rf"expected 0\.001 to 1000 .* fps = {fps}; give"):

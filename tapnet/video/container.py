@@ -43,7 +43,7 @@ class FileVideo(Video):
     """A video file. Every iteration opens the file for itself, so several can run at once."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path: Path = path
         self._stored, self._matrix = _probe(path)
         self._index, rate = _read_index(path)
         height, width = self._stored
@@ -73,8 +73,8 @@ class FileVideo(Video):
         """(place, frame) from a keyframe at or before frame `start` on."""
         wanted = self._index.places[start]
         for key in self._keys_before(wanted):
-            with _open(self._path) as container:
-                stream = _video_stream(container, self._path)
+            with _open(self.path) as container:
+                stream = _video_stream(container, self.path)
                 stream.thread_type = "AUTO"
                 if key is not None:
                     container.seek(key, stream=stream)

@@ -26,6 +26,7 @@ class Video(ABC):
     fps: float  # frames a second, on average
     times: np.ndarray  # [T] float64 seconds, as stored in the file: the first need not be 0
     warnings: list[str]  # what is wrong with the source, and what was done; may grow while reading
+    path: Path | None = None  # the file or folder; None = frames of an array
 
     def __len__(self) -> int:
         return len(self.times)
@@ -101,6 +102,7 @@ class ImagesVideo(Video):
     """A folder of images of one size, in the natural order of their names (2 before 10)."""
 
     def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
+        self.path = folder
         self.paths = sorted(  # of the frames, in their order
             (p for p in folder.iterdir() if _is_image(p)), key=lambda p: _natural(p.name)
         )
@@ -147,6 +149,8 @@ def open(source: str | Path | np.ndarray | Video, fps: float | None = None) -> V
     if path.is_dir():
         return ImagesVideo(path, fps or DEFAULT_FPS)
     if not path.exists():
+        if re.match(r"[a-z]{2,}:/", str(source)):
+            raise FileNotFoundError(f"{source}: addresses are not read; download the video first")
         raise FileNotFoundError(f"{path}: no such file or folder; check the path")
     from tapnet.video.container import FileVideo
 

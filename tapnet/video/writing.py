@@ -13,6 +13,7 @@ import numpy as np
 from tapnet.files import replacing
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+LARGEST = 16384  # pixels a side that x264 takes
 LOWEST_FPS, HIGHEST_FPS = 0.001, 1000  # mp4 counts its length in ms: above, last frames are lost
 
 
@@ -22,8 +23,8 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     yuv420p, BT.709, index in front (faststart), a keyframe every 30 frames so that browsers scrub
     well. H.264 wants even sizes: an odd height or width gains a copy of its last row or column.
     `crf` is x264's quality: 0 best, 18 hardly visible loss, 51 worst. Frames are taken one by one.
-    Raises ValueError for no frames, frames of other shapes or types, a rate outside `LOWEST_FPS` to
-    `HIGHEST_FPS`, and other suffixes.
+    Raises ValueError for no frames, frames of other shapes or types or above `LARGEST`, a rate
+    outside `LOWEST_FPS` to `HIGHEST_FPS`, and other suffixes.
     """
     import av
 
@@ -39,6 +40,11 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: expected at least one frame, got none")
+    if max(first.shape[:2]) > LARGEST:
+        raise ValueError(
+            f"{path}: expected frames of at most {LARGEST} pixels a side, which is the most of "
+            f"H.264, got {list(first.shape[:2])} (height, width); make them smaller"
+        )
     rate = written_rate(fps)
     with (
         replacing(path) as temporary,
