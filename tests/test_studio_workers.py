@@ -407,3 +407,24 @@ def test_more_workers_come_while_all_are_busy_and_go_again(project, monkeypatch)
     place._revive(helper, 200.0)
     assert helper.process is None
     assert len(started) == 2 + workers.MOST_HELPERS
+
+
+def test_a_path_that_is_not_computed_yet_is_not_painted(project) -> None:
+    clip, user = project.video(1), project.local_user()
+    clicked = [Content(clicks=(Click(0, 3.0 + n, 3.0),)) for n in range(2)]
+    one, two = project.create_tracks(clip.id, user, clicked, "e1")
+    xy = np.full((FRAMES, 2), 9, np.float32)
+    path = Path(0, xy, np.ones(FRAMES, bool), np.ones(FRAMES, np.float32))
+    project.write_paths(clip.id, [(one.id, 1, path, True), (two.id, 1, path, False)])
+
+    def paint(**settings: object) -> str:
+        project.enqueue("overlay", clip.id, settings, user)
+        job = project.claim("w", kind=("overlay",))
+        assert job is not None
+        return work.overlay(project, [job], lambda done, total: None)[0]
+
+    assert paint(tracks=[one.id]) == f"1 tracks on {FRAMES} frames"
+    with pytest.raises(ValueError, match="1 of 2 tracks are not computed yet"):
+        paint()
+    project.write_paths(clip.id, [(two.id, 1, path, True)])
+    assert paint() == f"2 tracks on {FRAMES} frames"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path as File
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -87,10 +87,20 @@ class Transfer(Videos, Edits, Paths):
             write_imported(write, list(zip(made, paths, strict=True)))
         return made
 
-    def _exported(self, video: Video) -> _Exported | None:
-        """The tracks of a video over all of its frames; None without any."""
-        tracks = [track for track in self.tracks(video.id) if track.content.clicks]
-        paths = self.paths(video.id)
+    def finished(
+        self, video: Video, chosen: Iterable[int] | None = None
+    ) -> list[tuple[Track, Path]]:
+        """The tracks with clicks, all or those with these ids, each with its path.
+
+        Raises ValueError when the path of one is not computed yet.
+        """
+        wanted = None if chosen is None else set(chosen)
+        tracks = [
+            track
+            for track in self.tracks(video.id)
+            if track.content.clicks and (wanted is None or track.id in wanted)
+        ]
+        paths = self.paths(video.id, wanted)
         late = [
             track.content.name or f"track {track.id}"
             for track in tracks
@@ -101,16 +111,20 @@ class Transfer(Videos, Edits, Paths):
         if late:
             raise ValueError(
                 f"{video.name}: {len(late)} of {len(tracks)} tracks are not computed yet "
-                f"({', '.join(late[:5])}); wait for that, then export again"
+                f"({', '.join(late[:5])}); wait for that, then ask again"
             )
+        return [(track, paths[track.id].path) for track in tracks]
+
+    def _exported(self, video: Video) -> _Exported | None:
+        """The tracks of a video over all of its frames; None without any."""
+        tracks = self.finished(video)
         if not tracks:
             return None
         shape = len(tracks), video.frames
         xy, asked = np.zeros((*shape, 2), np.float32), np.zeros((len(tracks), 3), np.float32)
         known, visible = np.zeros(shape, bool), np.zeros(shape, bool)
         confidence = np.zeros(shape, np.float32)
-        for n, track in enumerate(tracks):
-            path = paths[track.id].path
+        for n, (track, path) in enumerate(tracks):
             part = slice(path.start, path.stop)
             beside = ((path.start, video.frames - path.stop), (0, 0))
             xy[n] = np.pad(path.xy, beside, mode="edge")

@@ -239,8 +239,11 @@ def overlay(project: Project, jobs: Sequence[Job], progress: Progress) -> tuple[
 def _arrays(
     project: Project, video: Video, chosen: list[int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """xy [N, T, 2], NaN where a path does not reach, and visible [N, T], of all frames."""
-    paths = [stored.path for _, stored in sorted(project.paths(video.id, chosen).items())]
+    """xy [N, T, 2], NaN where a path does not reach, and visible [N, T], of all frames.
+
+    Raises ValueError without any, and when one is not computed yet.
+    """
+    paths = [path for _, path in project.finished(video, chosen)]
     if not paths:
         raise ValueError("expected tracks to paint, there are none; click a point first")
     xy = np.full((len(paths), video.frames, 2), np.nan, np.float32)
