@@ -297,11 +297,23 @@ def test_a_glb_is_read_with_its_transforms(tmp_path: Path) -> None:
         (triangle_glb(nodes=[{}]), "no triangles"),
         (triangle_glb(nodes=[{"children": [0]}]), "loop"),
         (triangle_glb(bufferViews=[{"byteOffset": 9999}] * 3), "past the end"),
+        (triangle_glb(bufferViews=[{"byteStride": 0}] * 3), "0 bytes apart"),
+        (triangle_glb(scenes=[None]), "NoneType"),
+        (triangle_glb(materials=[{"pbrMetallicRoughness": {"baseColorFactor": "red"}}]), "float"),
+        (glb([], b""), "list"),  # type: ignore[arg-type]
     ],
 )
 def test_a_broken_glb_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "x.glb").write_bytes(content)
     with pytest.raises(ValueError, match=rf"x.glb: not a readable mesh .*{said}"):
+        read_mesh(tmp_path / "x.glb")
+
+
+def test_a_glb_nested_without_end_is_named(tmp_path: Path) -> None:
+    data = triangle_glb()
+    size = struct.unpack_from("<I", data, 12)[0]
+    (tmp_path / "x.glb").write_bytes(data[:20] + b"[" * size + data[20 + size :])
+    with pytest.raises(ValueError, match=r"x.glb: not a readable mesh"):
         read_mesh(tmp_path / "x.glb")
 
 
@@ -394,6 +406,19 @@ def test_a_large_photo_gives_three_views_of_one_group(tmp_path: Path) -> None:
     assert not pack.meshes
 
 
+def test_meshes_of_one_name_in_folders_of_one_name_are_two(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "a.png")
+    quad(tmp_path / "a" / "meshes")
+    quad(tmp_path / "b" / "meshes").write_text(QUAD_OBJ.replace("4/4", "4/4\nf 4/4 3/3 1/1"))
+    (tmp_path / "b" / "meshes" / "quad.mtl").write_text("newmtl red\nKd 0.1 0.1 0.9\n")
+    folders = tmp_path / "a" / "meshes", tmp_path / "b" / "meshes"
+    choice = sources.Choice(sources=(), textures=(tmp_path / "images",), meshes=folders)
+    sources.build(tmp_path / "pack", choice)
+    first, second = assets.load(tmp_path / "pack").meshes
+    assert (len(first.faces), len(second.faces)) == (2, 3)
+    np.testing.assert_allclose([first.color[0, 0], second.color[0, 0]], [0.9, 0.1], rtol=1e-6)
+
+
 def test_unusable_files_are_left_out_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,10 +431,13 @@ def test_unusable_files_are_left_out_and_named(
     quad(tmp_path / "meshes")
     (tmp_path / "meshes" / "flat.obj").write_text("v 0 0 0\nv 1 1 1\nv 2 2 2\nf 1 2 3\n")
     (tmp_path / "meshes" / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    nine = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 2, "material": 9}]}]
+    (tmp_path / "meshes" / "nine.glb").write_bytes(triangle_glb(meshes=nine))
+    (tmp_path / "meshes" / "long.obj").write_text(f"mtllib {'a' * 300}\n{QUAD_OBJ}")
     folders = {"textures": (tmp_path / "images",), "meshes": (tmp_path / "meshes",)}
     with caplog.at_level(logging.WARNING):
         sources.build(tmp_path / "pack", sources.Choice(sources=(), **folders))
-    for name in ("bad.jpg", "empty.png", "huge.png", "flat.obj", "nan.obj"):
+    for name in ("bad.jpg", "empty.png", "huge.png", "flat.obj", "nan.obj", "nine.glb", "long.obj"):
         assert name in caplog.text
     pack = assets.load(tmp_path / "pack")
     assert len(pack.meshes) == 1

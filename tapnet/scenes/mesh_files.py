@@ -16,6 +16,17 @@ from typing import Any
 import numpy as np
 
 Fetch = Callable[[str], bytes | None]  # content of a file named in a mesh file, None = not there
+_UNREADABLE = (  # what files that are not what they should be raise, within
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ def read_mesh(path: str | Path) -> RawMesh:
             return parse_obj(data, fetch)
         if path.suffix.lower() == ".glb":
             return parse_glb(data)
-    except (ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path}: not a readable mesh ({error!r}); export it again") from error
     raise ValueError(f"{path}: expected .obj or .glb, got {path.suffix}; convert it to GLB")
 
@@ -248,6 +259,8 @@ def _accessor(document: dict[str, Any], binary: bytes, number: int) -> np.ndarra
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     stride = view.get("byteStride", width * kind.itemsize)
     count = accessor["count"]
+    if stride < width * kind.itemsize:
+        raise ValueError(f"accessor {number} has values {stride} bytes apart")
     if start + (count - 1) * stride + width * kind.itemsize > len(binary):
         raise ValueError(f"accessor {number} reaches past the end of the file")
     values = np.ndarray((count, width), kind, binary, start, (stride, kind.itemsize))
@@ -258,7 +271,7 @@ def _accessor(document: dict[str, Any], binary: bytes, number: int) -> np.ndarra
 
 def _glb_material(document: dict[str, Any], binary: bytes, entry: dict[str, Any]) -> Material:
     surface = entry.get("pbrMetallicRoughness", {})
-    red, green, blue = surface.get("baseColorFactor", (1, 1, 1, 1))[:3]
+    red, green, blue = (float(x) for x in surface.get("baseColorFactor", (1, 1, 1, 1))[:3])
     if "baseColorTexture" not in surface:
         return Material((red, green, blue))
     texture = document["textures"][surface["baseColorTexture"]["index"]]

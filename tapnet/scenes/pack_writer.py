@@ -81,8 +81,11 @@ class PackWriter:
             file = self._write(_middle(view, PHOTO_SIZE), "photos")
             self._add({"kind": "photo", "file": file, **line})
 
-    def add_mesh(self, mesh: RawMesh, **line: Any) -> None:
-        """A mesh with its textures. Raises ValueError when it is broken or has no area."""
+    def add_mesh(self, mesh: RawMesh, content: bytes, **line: Any) -> None:
+        """A mesh with its textures; `content` tells it from others of its source and path.
+
+        Raises ValueError when it is broken or has no area.
+        """
         check_mesh(mesh)
         materials = []
         for material in mesh.materials:
@@ -93,7 +96,8 @@ class PackWriter:
                 name = file.partition("/")[2]
                 self._add({"kind": "mesh_texture", "file": file, **line})
             materials.append({"kd": [round(x, 3) for x in material.color], "tex": name})
-        name = hashlib.sha256(f"{line['source']}/{line['path']}".encode()).hexdigest()[:12]
+        known = f"{line['source']}/{line['path']}".encode()
+        name = hashlib.sha256(known + content).hexdigest()[:12]
         self._arrays |= {f"{name}_{key}": array for key, array in pack_mesh(mesh).items()}
         self._add(
             {
@@ -192,6 +196,11 @@ def _stretched(image: np.ndarray, size: int) -> np.ndarray:
 
 def check_mesh(mesh: RawMesh) -> None:
     """Raises ValueError when scenes could not use the mesh."""
+    used, count = mesh.material, len(mesh.materials)
+    if len(used) and not 0 <= used.min() <= used.max() < count:
+        raise ValueError(f"material {used.max()}, but there are {count}")
+    if not np.isfinite([material.color for material in mesh.materials]).all():
+        raise ValueError("a colour that is no number")
     make_mesh(
         "", "", mesh.positions, mesh.faces, mesh.uv[mesh.faces],
         np.full(len(mesh.faces), -1), np.ones((len(mesh.faces), 3)),

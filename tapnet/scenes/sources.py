@@ -209,7 +209,7 @@ def _take_one(
         if not _FEWEST_FACES <= len(mesh.faces) <= _SPOILT * choice.most_faces:
             return 0
         mesh = simplify(mesh, choice.most_faces)
-        writer.add_mesh(mesh, made="positions to 16 bits, textures to 256 px JPEG", **line)
+        writer.add_mesh(mesh, b"", made="positions to 16 bits, textures to 256 px JPEG", **line)
     except (ValueError, IndexError, KeyError) as error:
         _log.warning("%s: left out, broken mesh: %s", path, error)
         return 0
@@ -254,7 +254,7 @@ def _take_user_file(
     if kind == "mesh":
         try:
             mesh = simplify(read_mesh(path), choice.most_faces)
-            writer.add_mesh(mesh, made="simplified when large", **line)
+            writer.add_mesh(mesh, path.read_bytes(), made="simplified when large", **line)
         except ValueError as error:
             _log.warning("%s: left out: %s", path, error)
             return False
