@@ -58,9 +58,9 @@ def tapvid3d(
     if scaling not in get_args(Scaling):
         raise ValueError(f"no scaling {scaling!r}: there are {', '.join(get_args(Scaling))}")
     judged = np.ones_like(gt_occluded)
-    if scaling == "local_neighborhood":
-        if not trackwise:
-            raise ValueError("scaling 'local_neighborhood': expected trackwise=True, got False")
+    if scaling == "local_neighborhood" and not trackwise:
+        raise ValueError("scaling 'local_neighborhood': expected trackwise=True, got False")
+    if scaling == "local_neighborhood" and len(gt_tracks):
         factor = _depth_ratio(gt_tracks, pred_tracks, query_points)
         rows = []
         for n in range(len(gt_tracks)):  # each with all tracks, all scaled by its own factor
@@ -107,11 +107,11 @@ def _factor(
         return np.ones(())
     if scaling == "reproduce_2d":
         return gt_tracks[..., 2:] / pred_tracks[..., 2:]
-    if scaling == "per_trajectory":
+    if scaling in ("per_trajectory", "local_neighborhood"):  # the latter where no track is
         return _depth_ratio(gt_tracks, pred_tracks, query_points)
     seen = ~gt_occluded & ~pred_occluded
     if scaling == "median_on_queries":
-        seen = seen & (np.arange(seen.shape[1]) == _frames(query_points, len(seen)))
+        seen = seen & (np.arange(seen.shape[1]) == _frames(query_points, seen))
     if not seen.any():
         return np.full((), np.nan)
     middle = np.nanmean if scaling == "mean" else np.nanmedian
@@ -126,7 +126,7 @@ def _depth_ratio(
     gt_tracks: np.ndarray, pred_tracks: np.ndarray, query_points: np.ndarray | None
 ) -> np.ndarray:
     """[N, 1, 1] true over predicted depth of each track on the frame of its query."""
-    frames = _frames(query_points, len(gt_tracks))
+    frames = _frames(query_points, gt_tracks)
     truth, said = (
         np.maximum(np.take_along_axis(tracks[..., 2], frames, axis=1), _TINY)[..., None]
         for tracks in (gt_tracks, pred_tracks)
@@ -134,11 +134,15 @@ def _depth_ratio(
     return truth / said
 
 
-def _frames(query_points: np.ndarray | None, count: int) -> np.ndarray:
-    """[N, 1] int."""
+def _frames(query_points: np.ndarray | None, tracks: np.ndarray) -> np.ndarray:
+    """[N, 1] int, of tracks [N, T, ...]."""
+    count, last = len(tracks), tracks.shape[1] - 1
     if query_points is None:
         raise ValueError(f"query_points: expected [{count} 3], got none; this scaling needs them")
-    return np.round(query_points[:, :1]).astype(int)
+    frames = np.round(query_points[:, :1])
+    if not ((frames >= 0) & (frames <= last)).all():  # nor NaN
+        raise ValueError(f"query_points: expected t in 0..{last}, its frames, got others")
+    return frames.astype(int)
 
 
 def _check(

@@ -162,6 +162,9 @@ def test_what_is_missing_or_of_another_video_is_named(
     said(good, "pstudio/c", visibility=np.zeros((T, N + 1), bool))
     with pytest.raises(ValueError, match=r"c\.npz, transposed: visibility: expected \[N T\]"):
         score_space(dataset, good)
+    said(good, "pstudio/c", tracks_XYZ=np.full((T, N, 3), "a"))
+    with pytest.raises(ValueError, match=r"c\.npz: tracks_XYZ: expected numbers, got <U1"):
+        score_space(dataset, good)
     np.savez(good / "pstudio" / "c.npz", tracks_XYZ=np.zeros((T, N, 3)))
     with pytest.raises(ValueError, match=r"c\.npz: expected tracks_XYZ and visibility"):
         score_space(dataset, good)

@@ -85,11 +85,27 @@ def test_nothing_visible_in_both_is_no_score_by_distance() -> None:
     assert np.isnan(everything["average_pts_within_thresh"])
 
 
+@pytest.mark.parametrize("scaling", ["median", "per_trajectory", "local_neighborhood"])
+def test_no_tracks_have_no_scores(scaling: str) -> None:
+    none = {
+        "gt_tracks": np.zeros((0, 4, 3)),
+        "pred_tracks": np.zeros((0, 4, 3)),
+        "gt_occluded": np.zeros((0, 4), bool),
+        "pred_occluded": np.zeros((0, 4), bool),
+        "query_points": np.zeros((0, 3)),
+    }
+    found = score(**none, scaling=scaling, trackwise=True)
+    assert {value.shape for value in found.values()} == {(0,)}
+
+
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(ValueError, match="no scaling 'best': there are median, mean"):
         score(scaling="best")
     with pytest.raises(ValueError, match=r"query_points: expected \[1 3\], got none"):
         score(scaling="per_trajectory")
+    for t in (4, -1, np.nan):
+        with pytest.raises(ValueError, match=r"query_points: expected t in 0\.\.3"):
+            score(scaling="per_trajectory", query_points=np.array([[t, 0, 0]]))
     with pytest.raises(ValueError, match="expected trackwise=True"):
         score(scaling="local_neighborhood", query_points=np.zeros((1, 3)))
     with pytest.raises(ValueError, match="pred_occluded: expected bool, got float64"):

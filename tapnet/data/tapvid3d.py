@@ -14,7 +14,7 @@ evaluated on it too, on the queries of the set. What a tracker in space says is 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -88,6 +88,7 @@ def read_prediction(path: str | Path, clip: SpaceClip) -> tuple[np.ndarray, np.n
     content = load_npz(path)
     if not {"tracks_XYZ", "visibility"} <= content.keys():
         raise ValueError(f"{path}: expected tracks_XYZ and visibility, got {list(content)}")
+    _check_numbers(content, ("tracks_XYZ", "visibility"), path)
     tracks = np.asarray(content["tracks_XYZ"]).swapaxes(0, 1)
     occluded = ~np.asarray(content["visibility"]).astype(bool).T
     try:
@@ -124,6 +125,14 @@ def _clip(path: Path, name: str) -> SpaceClip:
     )
 
 
+def _check_numbers(content: Mapping[str, Any], keys: Sequence[str], path: str | Path) -> None:
+    """Raises ValueError naming the array, of those that are there, that is not of numbers."""
+    for key in keys:
+        kind = np.asarray(content.get(key, 0)).dtype
+        if kind.kind not in "biuf":
+            raise ValueError(f"{path}: {key}: expected numbers, got {kind}")
+
+
 def _content(path: Path) -> dict[str, Any]:
     try:
         content = load_npz(path)
@@ -144,6 +153,7 @@ def _content(path: Path) -> dict[str, Any]:
             fx_fy_cx_cy=(content["fx_fy_cx_cy"], "4"),
             extrinsics_w2c=(content.get("extrinsics_w2c"), "T 4 4"),
         )
+        _check_numbers(content, (*_KEYS[1:], "extrinsics_w2c"), path)
     except ValueError as error:
         named = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
         raise ValueError(f"{named}; make it again as told at {HAD_FROM}") from error
