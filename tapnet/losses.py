@@ -40,8 +40,9 @@ def squared_error(tracks: Tensor, target_points: Tensor) -> Tensor:
 
 
 def huber(tracks: Tensor, target_points: Tensor, occluded: Tensor, delta: float = 4.0) -> Tensor:
-    """[B, N, T] Huber loss of the distance, zero where occluded; pixels at 256 x 256."""
-    square = squared_error(tracks, target_points)
+    """[B, N, T] Huber loss of the distance, zero where occluded, where targets may be NaN; pixels
+    at 256 x 256."""
+    square = squared_error(tracks, _known(target_points, occluded))
     distance = (square + 1e-12).sqrt()  # the root's slope is infinite at zero
     loss = torch.where(distance < delta, square / 2, delta * (distance - delta / 2))
     return loss * ~occluded
@@ -56,13 +57,18 @@ def uncertainty(
 ) -> Tensor:
     """[B, N, T] cross-entropy of the logit with "farther than threshold", zero where occluded.
 
-    Pixels at 256 x 256. No gradient reaches the positions.
+    Pixels at 256 x 256. No gradient reaches the positions. Targets may be NaN where occluded.
     """
-    far = squared_error(tracks.detach(), target_points) > threshold**2
+    far = squared_error(tracks.detach(), _known(target_points, occluded)) > threshold**2
     loss = F.binary_cross_entropy_with_logits(
         expected_dist, far.to(expected_dist.dtype), reduction="none"
     )
     return loss * ~occluded
+
+
+def _known(target_points: Tensor, occluded: Tensor) -> Tensor:
+    """With zeros where occluded: not a number times zero is not a number."""
+    return torch.where(occluded[..., None], 0.0, target_points)
 
 
 def losses(
@@ -130,7 +136,7 @@ def contrastive(
     every = torch.logsumexp(torch.einsum("bnc,bmc->bnm", query_features, cells) * temperature, -1)
     count = target_points.shape[1]
     time = torch.arange(frames, device=grid.device, dtype=grid.dtype).view(1, 1, frames, 1)
-    place = rescale(xy_to_yx(target_points + 0.5), size[::-1], (width, height))
+    place = rescale(xy_to_yx(_known(target_points, occluded) + 0.5), size[::-1], (width, height))
     along = torch.cat([time.expand(batch, count, frames, 1), place], dim=-1)
     there = sample_grid(grid, along.flatten(1, 2)).unflatten(1, (count, frames))
     score = torch.einsum("bntc,bnc->bnt", there, query_features) * temperature

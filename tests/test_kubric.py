@@ -537,6 +537,10 @@ def test_damaged_files_are_named(folder: Path, tmp_path: Path) -> None:
         ({"normal": None}, "it has no normal"),
         ({"depth": [b"no png"] * 12}, "depth: a frame does not decode"),
         ({"video": np.arange(3)}, "video: expected encoded images"),
+        ({"depth": [png(np.zeros((16, 16), np.uint16))] * 12}, r"depth: expected .*, got .12, 16"),
+        ({"segmentations": [png(np.zeros((64, 64, 3), np.uint8))] * 12}, "segmentations: expected"),
+        ({"camera/sensor_width": np.zeros(1)}, "camera/sensor_width: expected more than 0, got 0"),
+        ({"camera/focal_length": np.array([np.nan])}, "camera/focal_length: expected more than 0"),
         ({"camera/positions": np.zeros(5)}, "camera/positions: expected .T 3., got 5 numbers"),
     ],
 )

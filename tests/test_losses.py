@@ -27,6 +27,24 @@ def test_huber_is_a_square_near_and_a_line_far() -> None:
     assert huber(tracks, target, occluded).tolist() == [[[4.5, 32.0, 0.0]]]
 
 
+def test_positions_that_are_not_known_count_nothing_where_occluded() -> None:
+    torch.manual_seed(0)
+    target, occluded = torch.full((1, 2, 3, 2), 9.0), torch.zeros(1, 2, 3, dtype=torch.bool)
+    occluded[0, 0, 1] = True
+    unknown = torch.where(occluded[..., None], float("nan"), target)
+    logits = torch.randn(2, 1, 2, 3)
+    found = []
+    for positions in (target, unknown):
+        tracks = torch.zeros(1, 2, 3, 2, requires_grad=True)
+        total = losses(Prediction(tracks, *logits), positions, occluded, (256, 256)).total
+        total.backward()
+        found.append((total, tracks.grad))
+    torch.testing.assert_close(found[0], found[1])
+    grid, query = torch.randn(1, 3, 8, 8, 4), torch.randn(1, 2, 4)
+    terms = [contrastive(grid, query, p, occluded, (64, 64)) for p in (target, unknown)]
+    torch.testing.assert_close(*terms)
+
+
 @pytest.mark.parametrize("path", vectors.all_of("losses_tapir*.npz"))
 def test_terms_and_gradients_are_those_of_the_reference(path: Path) -> None:
     config, arrays = tensors(path)

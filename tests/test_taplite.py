@@ -275,6 +275,16 @@ def test_hidden_points_cost_less_and_unseen_ones_outside_nothing(model, clip):
     assert outside["position"] == 0
 
 
+def test_positions_that_are_not_known_cost_nothing_where_hidden(model, clip):
+    asked = queries([0])[None]
+    truth, hidden = torch.full((1, 1, FRAMES, 2), 30.0), torch.zeros(1, 1, FRAMES).bool()
+    hidden[..., 2] = True
+    outside, unknown = truth.clone(), truth.clone()
+    outside[..., 2, :], unknown[..., 2, :] = -50, float("nan")
+    there = model.training_losses(clip[None], asked, outside, hidden)
+    assert model.training_losses(clip[None], asked, unknown, hidden) == there
+
+
 def test_patches_are_read_where_they_are():
     """On a ramp, features interpolate to the place itself."""
     height, width = 6, 8

@@ -22,6 +22,7 @@ from tapnet.structs import Example
 Split = Literal["train", "validation", "test"]
 
 _IMAGES = ("video", "segmentations", "depth", "normal", "object_coordinates")
+_COLORED = {"video", "normal", "object_coordinates"}  # of three channels
 _NUMBERS = {
     "metadata/depth_range": "2",
     "instances/bboxes_3d": "K T 8 3",
@@ -67,7 +68,14 @@ def parse(record: bytes, where: str) -> Scene:
             raise ValueError(f"it has no {sorted(missing)[0]}")
         images = {name: _frames(content[name], name) for name in _IMAGES}
         frames = len(images["video"])
+        for name, image in images.items():
+            expected = (*images["video"].shape[:3], 3)[: 3 + (name in _COLORED)]
+            if image.shape != expected:
+                raise ValueError(f"{name}: expected {list(expected)}, got {list(image.shape)}")
         numbers = {name: _shaped(content[name], name, frames) for name in _NUMBERS}
+        for name in ("camera/focal_length", "camera/sensor_width"):
+            if not 0 < numbers[name] < np.inf:
+                raise ValueError(f"{name}: expected more than 0, got {numbers[name]}")
     except ValueError as error:
         raise ValueError(
             f"{where}: expected a clip of MOVi-E or MOVi-F, but {error}; "

@@ -428,6 +428,7 @@ class Taplite(nn.Module):
         size = truth.new_tensor([width, height])
         within = ((truth >= 0) & (truth < size)).all(-1)
         weight = torch.where(hidden, 0.2 * within, 1.0)  # [M, T]
+        truth = torch.where((hidden & ~within)[..., None], 0.0, truth)  # it may be NaN there
         asked_at = times.flatten()
         sums: dict[str, Tensor] = {}
         for t in range(1, frames):
