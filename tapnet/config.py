@@ -233,7 +233,7 @@ _RANGES: tuple[tuple[float, float, str], ...] = (  # of each number of a setting
     (0, 0.999999, "optim.betas"),
     (0, 1, "optim.hold optim.ema augment.reverse augment.late_query augment.view augment.elastic"),
     (0, 1, "augment.flip augment.upside_down augment.color augment.gray augment.blur"),
-    (0, 1, "augment.noise augment.faint augment.jpeg augment.erase"),
+    (0, 1, "augment.noise augment.faint augment.jpeg augment.erase augment.published_color"),
     (0.01, 100, "augment.zoom"),
 )
 _CHOICES = "data.preset", "evaluation.query_mode"

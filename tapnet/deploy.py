@@ -1,17 +1,21 @@
 """taplite for other runtimes: two ONNX graphs of fixed shapes that need nothing of this package.
 
     step.onnx    frame [H, W, 3] uint8, state of M points -> what is said of them, state, grids
-    start.onnx   grids of the last frame, xy [M, 2]       -> state of M new points
+    start.onnx   grids of the last frame, new_xy [M, 2]   -> state of M new points
 
-Each part of the state goes in under its name and comes out as `new_NAME`. Rows do not influence one
+Each part of the state goes into `step` under its name and comes out as `new_NAME`; docs/taplite.md
+has a program that uses them. Rows do not influence one
 another, so a program that follows fewer than M points leaves the other rows as they are, and puts
 new points in by copying rows of what `start` gives.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -53,6 +57,18 @@ class Start(nn.Module):
         return tuple(getattr(points, name) for name in STATE)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's exporter warns of what is not installed, not needed and not duplicated."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def write_onnx(
     model: Any, folder: str | Path, size: tuple[int, int] = (256, 256), points: int = 64
 ) -> list[Path]:
@@ -85,7 +101,7 @@ def write_onnx(
     for name, (module, given, inputs, also) in graphs.items():
         outputs = [*(f"new_{part}" for part in STATE), *also] if name == "step" else list(STATE)
         path = folder / f"{name}.onnx"
-        with replacing(path) as temporary, warnings.catch_warnings(action="ignore"):
+        with replacing(path) as temporary, _quiet():
             program = torch.onnx.export(
                 module.eval(),
                 tuple(x.clone() for x in given),

@@ -1,9 +1,13 @@
 """The ONNX graphs of taplite say what the model says, with nothing but ONNX Runtime."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import tapnet
 from tapnet.deploy import SAID, STATE, write_onnx
 from tapnet.models import build
 
@@ -21,9 +25,16 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def graphs(model, tmp_path_factory):
-    step, start = write_onnx(model, tmp_path_factory.mktemp("onnx"), SIZE, points=3)
-    return runtime.InferenceSession(step), runtime.InferenceSession(start)
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    write_onnx(model, folder / "exported", SIZE, points=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graphs(folder):
+    names = "step", "start"
+    return tuple(runtime.InferenceSession(folder / "exported" / f"{name}.onnx") for name in names)
 
 
 def test_the_graphs_follow_points_as_the_model_does(model, graphs):
@@ -43,6 +54,27 @@ def test_the_graphs_follow_points_as_the_model_does(model, graphs):
         np.testing.assert_allclose(carried["occlusion"], said.occlusion[0, :, 0], atol=1e-3)
         np.testing.assert_allclose(carried["expected_dist"], said.expected_dist[0, :, 0], atol=1e-3)
     assert np.abs(carried["xy"] - xy).max() > 1  # they were moved
+
+
+def test_the_program_of_the_docs_says_what_the_tracker_says(model, folder, monkeypatch):
+    text = (Path(__file__).parent.parent / "docs" / "taplite.md").read_text()
+    (program,) = [
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "onnx" in block
+    ]
+    monkeypatch.chdir(folder)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, *SIZE, 3)).astype(np.uint8)
+    points = rng.uniform(8, 30, (3, 2)).astype(np.float32)
+    names = {"frames": frames, "points": points}
+    exec(program, names)
+    stream = tapnet.Tracker(model, "taplite", SIZE).stream(SIZE)
+    stream.step(frames[0])
+    stream.add(points[:, ::-1])
+    for frame in frames[1:]:
+        said = stream.step(frame)
+    np.testing.assert_allclose(names["xy"], said.xy, atol=1e-3)
+    np.testing.assert_allclose(names["confidence"], said.confidence, atol=1e-3)
+    assert names["visible"].tolist() == said.visible.tolist()
 
 
 def test_shapes_are_fixed_and_parts_named(graphs):

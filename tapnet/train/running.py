@@ -169,7 +169,12 @@ class _First(_Training):
 
     def begun(self) -> None:
         run, step = self.run, self.trainer.step
-        if step:
+        if step >= run.steps:
+            _log.info(
+                "%s is trained to step %d: nothing is left to do up to %d; more steps go on",
+                *(run.out, step, run.steps),
+            )
+        elif step:
             _log.info("going on from step %d of %d in %s", step, run.steps, run.out)
         if run.optim.bfloat16 and self.us.device.type != "cuda":
             _log.info("bfloat16 is for GPUs: computing in float32 on %s", self.us.device.type)
