@@ -177,6 +177,7 @@ def test_the_tables_hold_the_scores(runs: Path, tmp_path: Path) -> None:
         jaccard = f"{100 * result.mean['average_jaccard'].value:.1f}"
         assert jaccard in latex
         assert jaccard in text
+    assert "scores times 100 over 3 videos." in latex  # of three no interval is told
 
 
 def test_rows_of_two_protocols_are_told_apart_everywhere(

@@ -37,9 +37,12 @@ def _latex(results: Sequence[Result]) -> str:
     for result in summary.ranked(results):
         cells = [_cell(result, title, name, best[name]) for title, name in there.items()]
         body.append(" & ".join([_escaped(result.protocol.model), *cells]) + r" \\")
+    count = len(results[0].rows)
+    over = "1 video" if count == 1 else f"{count} videos"
+    ends = f", with {LEVEL:.0%} intervals" if r"\scriptsize" in "".join(body) else ""
     caption = (
-        f"{results[0].protocol.dataset}: scores times 100, with {LEVEL:.0%} intervals over "
-        f"{len(results[0].rows)} videos.{_told(results, there)} "
+        f"{results[0].protocol.dataset}: scores times 100{ends} over {over}."
+        f"{_told(results, there)} "
         f"Protocol: {summary.protocol_line(results)}."
     )
     heads = " & ".join(["tracker", *(_escaped(title) for title in there)])
