@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import os
 import re
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from tapnet.data_cli import DATA
 from tapnet.evaluate_cli import evaluate, evaluate_3d, report
 from tapnet.experiment import run as run_experiment
 from tapnet.experiment import train
-from tapnet.faults import exit_code, wide_enough
+from tapnet.faults import exit_code, one_line, wide_enough
 from tapnet.progress import Progress
 from tapnet.scenes_cli import SCENES
 from tapnet.studio_cli import STUDIO_USER, studio
@@ -178,6 +179,7 @@ def onnx(
     """
     from tapnet.deploy import write_onnx
 
+    check_folder(out)
     tracker = _load(model or "taplite", "cpu", None)
     for path in write_onnx(tracker.model, out, size_of(size, "size"), points):
         print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -256,8 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot spell is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     if argv == ["--version"]:
-        print(f"tapnet {tapnet.__version__}")
-        return 0
+        return exit_code(lambda: print(f"tapnet {tapnet.__version__}"))
     return exit_code(lambda: _parse(argv)())
 
 
@@ -295,7 +296,7 @@ def _parse(argv: Sequence[str]) -> Callable[[], None]:
 
 def _dashed(args: Sequence[str]) -> str:
     """How to name a file that was taken for an option."""
-    named = [name for name in args if name.startswith("-") and Path(name).exists()]
+    named = [name for name in args if name.startswith("-") and os.path.lexists(name)]
     return "".join(f" To name the file {name}, write ./{name}" for name in named[:1])
 
 
@@ -360,10 +361,15 @@ def size_of(text: str, what: str = "resolution") -> tuple[int, int]:
     return int(height), int(width)
 
 
-def prepare_folder(folder: Path) -> None:
-    """Fails now rather than after the work if nothing can be written there."""
+def check_folder(folder: Path) -> None:
+    """Raises ValueError where a file is in its place."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder to write into, got a file; choose another")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Fails now rather than after the work if nothing can be written there."""
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         tempfile.TemporaryFile(dir=folder).close()
@@ -385,12 +391,15 @@ def _summary(kind: type) -> str:
 def _check_places(paths: Sequence[Path], video: Video, part: range) -> None:
     """Raises, before any work, where frames `part` of the video could not be written."""
     from tapnet.export import check_frames
+    from tapnet.video.writing import check_size
 
     for path in paths:
         if path.is_dir():
             raise ValueError(f"{path}: expected a file or nothing there, got a folder; move it")
         if path.suffix == ".pkl":
             check_frames(path, video.size, len(part))
+        if path.suffix == ".mp4":
+            check_size(path, video.size)
 
 
 def _described(tracks: Tracks, name: str, seconds: float, threads: int | None) -> str:
@@ -407,7 +416,7 @@ def _described(tracks: Tracks, name: str, seconds: float, threads: int | None) -
 def _write(tracks: Tracks, video: Path | Video, paths: Sequence[Path], said: str) -> None:
     """All of them, those without frames first; only then anything is printed or raised."""
     written: list[Path] = []
-    failed: ValueError | OSError | None = None
+    failed: list[Exception] = []
     for path in sorted(paths, key=lambda path: path.suffix in (".mp4", ".pkl")):
         try:
             if path.suffix == ".mp4":
@@ -416,12 +425,16 @@ def _write(tracks: Tracks, video: Path | Video, paths: Sequence[Path], said: str
             else:
                 tracks.save(path, video)
             written.append(path)
-        except (ValueError, OSError) as error:
-            failed = failed or error
-    print(said)
-    for path in written:
-        print(f"wrote {path}")
-    for warning in tracks.clip(video).warnings:
-        print(f"tapnet: warning: {warning}", file=sys.stderr)
-    if failed is not None:
-        raise failed
+        except Exception as error:
+            failed.append(error)
+    for line in list(dict.fromkeys(map(one_line, failed)))[1:]:
+        print(f"tapnet: {line}", file=sys.stderr)
+    try:
+        print(said)
+        for path in written:
+            print(f"wrote {path}")
+        for warning in tracks.clip(video).warnings:
+            print(f"tapnet: warning: {warning}", file=sys.stderr)
+    finally:  # also where nobody reads what is printed
+        if failed:
+            raise failed[0]

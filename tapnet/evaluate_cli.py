@@ -76,7 +76,7 @@ def evaluate(
             on from there.
     """
     from tapnet import evaluate as evaluation
-    from tapnet.cli import prepare_folder
+    from tapnet.cli import check_folder, prepare_folder
     from tapnet.data import open_dataset
     from tapnet.tracker import DEFAULT, load
 
@@ -90,6 +90,8 @@ def evaluate(
     if out is not None:
         prepare_folder(out)
     folders = [None if out is None else out / name for name in called]
+    for place in filter(None, folders):
+        check_folder(place)
     leave_busy_cores()  # the table tells the number of threads
     results = []
     for name, folder in zip(names, folders, strict=True):

@@ -31,13 +31,14 @@ def exit_code(work: Callable[[], object]) -> int:
         print("tapnet: stopped; no unfinished file is left behind", file=sys.stderr)
         return 130
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):
+        read = _is_read(sys.stdout)
+        if isinstance(error, BrokenPipeError) and not read:
             return 141
         kinds = ValueError, OSError, ImportError  # ImportError: an extra is missing
         told = isinstance(error, kinds) and is_told_to_users(error)
         if os.environ.get("TAPNET_DEBUG") or not (told or _is_lack_of_memory(error)):
             raise
-        print(f"tapnet: {_one_line(error)}", file=sys.stderr)
+        print(f"tapnet: {one_line(error)}", file=sys.stderr)
         return 2
 
 
@@ -50,16 +51,20 @@ def _done(work: Callable[[], object]) -> int:
     return 0
 
 
-def _is_read(out: TextIO) -> bool:
+def _is_read(out: TextIO | None) -> bool:
     """Whether somebody still reads `out`; else what is left to write goes nowhere."""
-    if not hasattr(select, "poll"):  # Windows
+    try:
+        descriptor = -1 if out is None else out.fileno()
+    except (OSError, ValueError):  # it is no file, or closed
+        descriptor = -1
+    if descriptor < 0 or not hasattr(select, "poll"):  # Windows has none
         return True
     asked = select.poll()
-    asked.register(out.fileno(), 0)
+    asked.register(descriptor, 0)
     if not asked.poll(0):  # only errors are told, such as a pipe without a reader
         return True
     with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), out.fileno())
+        os.dup2(nowhere.fileno(), descriptor)
     return False
 
 
@@ -95,7 +100,8 @@ def _is_lack_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What is said of an error that is told to users."""
     if _is_lack_of_memory(error):
         advice = "ask for fewer points, fewer frames or a lower resolution"
         return f"not enough memory; {advice} ({' '.join(str(error).split())})"

@@ -6,6 +6,7 @@ width). No point at all, [0, 3], is a valid choice.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -198,11 +199,11 @@ def parse(text: str | Path, size: tuple[int, int], num_frames: int | None = None
 
     - `grid:16`: 16 x 16 cell centres on frame 0; `grid:16@30` on frame 30.
     - `0,10.5,20;0,30,40`: rows of t,y,x.
-    - a path: `.csv` and `.txt` hold a row a line, split by commas, blanks, tabs or semicolons (then
-      a comma is a decimal point), `#` starts a comment; a first line naming the columns t, y and x
-      puts them in any order, among others that are not read. `.json` holds a list of rows, or an
-      object with `query_points`. `.npy` holds [N, 3]; `.npz` the same as `query_points` (so saved
-      tracks serve) or as its only array.
+    - a path: `.csv` and `.txt` hold a row a line, split by commas, blanks or semicolons (then a
+      comma is a decimal point), `#` starts a comment; a first line naming the columns t, y and x
+      puts them in any order, among others that are not read, and may split by tabs. `.json` holds
+      a list of rows, or an object with `query_points`. `.npy` holds [N, 3]; `.npz` the same as
+      `query_points` (so saved tracks serve) or as its only array.
 
     Raises FileNotFoundError, or ValueError saying what was expected.
     """
@@ -238,15 +239,19 @@ def _rows(lines: Sequence[tuple[str, str]]) -> list[list[float]]:
 
     Beside t, y and x a header may name other columns, which are not read.
     """
-    rows = [(place, _cells(line), line) for place, line in lines]
-    rows = [(place, cells, line) for place, cells, line in rows if cells]
-    columns, width = [0, 1, 2], 3
-    header = [cell.lower() for cell in rows[0][1]] if rows else []
-    if all(header.count(name) == 1 for name in "tyx"):
-        columns, width = [header.index(name) for name in "tyx"], len(header)
-        rows = rows[1:]
+    # Spreadsheets add separators at the end, of rows that are empty as well.
+    rows = [(place, line.strip().rstrip(",;").rstrip()) for place, line in lines]
+    rows = [(place, line) for place, line in rows if line]
+    columns, width, sign = [0, 1, 2], 3, None
+    header = _under_header(rows[0][1]) if rows else []
+    names = [name.lower() for name in header]
+    named = all(names.count(name) == 1 for name in "tyx")
+    if named:
+        columns, width = [names.index(name) for name in "tyx"], len(names)
+        sign = _sign(rows.pop(0)[1])
     found = []
-    for place, cells, line in rows:
+    for place, line in rows:
+        cells = _under_header(line, sign) if named else _cells(line)
         asked = [cells[column] for column in columns if column < len(cells)]
         try:
             found.append([float(cell) for cell in asked])
@@ -260,21 +265,32 @@ def _rows(lines: Sequence[tuple[str, str]]) -> list[list[float]]:
     return found
 
 
-def _cells(line: str) -> list[str]:
-    """Of a row split by semicolons (then a comma is a decimal point), tabs, commas or blanks.
+def _sign(line: str) -> str | None:
+    """What splits it, None = blanks."""
+    return next((sign for sign in ";\t," if sign in line), None)
 
-    Quotes are taken off; empty cells at the end are left out, as spreadsheets add them.
-    """
+
+def _under_header(line: str, sign: str | None = None) -> list[str]:
+    """The cells of a line split by `sign`, or by what splits it; some may be empty or quoted."""
+    sign = sign or _sign(line)
+    if sign is None:
+        return [cell.strip("\"'") for cell in line.split()]
+    try:
+        (cells,) = csv.reader([line], delimiter=sign, skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(f"points: expected rows of t,y,x, but {error}") from error
+    cells = [cell.strip() for cell in cells]
+    return cells if sign == "," else [cell.replace(",", ".") for cell in cells]
+
+
+def _cells(line: str) -> list[str]:
+    """Of a row t,y,x split by semicolons (then a comma is a decimal point), commas or blanks."""
     if ";" in line:
         cells = line.replace(",", ".").split(";")
-    elif "\t" in line:
-        cells = line.split("\t")
     else:
         cells = line.split(",") if "," in line else line.split()
     cells = [cell.strip().strip("\"'").strip() for cell in cells]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
+    return cells if "" in cells else [part for cell in cells for part in cell.split()]
 
 
 def _read_text(path: Path) -> list[list[float]]:

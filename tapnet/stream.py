@@ -6,7 +6,6 @@ caller's own size, points come back in the caller's pixels.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -91,14 +90,16 @@ class Stream:
         `Tracker.stream` calls this with what the tracker knows.
         """
         try:
-            height, width = map(operator.index, size)
-            valid = min(height, width) >= 1
-        except (TypeError, ValueError):
+            height, width = size
+            self._size = int(height), int(width)
+            valid = min(self._size) >= 1 and self._size == (height, width)
+        except (TypeError, ValueError, OverflowError):
             valid = False
         if not valid:
-            raise ValueError(f"size: expected (height, width) of the frames, got {size}")
+            raise ValueError(
+                f"size: expected (height, width) of the frames in whole pixels, got {size}"
+            )
         self._model = model
-        self._size = height, width
         self._used = fitted(self._size, resolution)  # by the model
         self._device = device or torch.device("cpu")
         self._state = model.init_state()
@@ -130,13 +131,12 @@ class Stream:
     @torch.inference_mode()
     def drop(self, ids: np.ndarray | Sequence[int]) -> None:
         """Follow these points no longer. Raises ValueError for an id that is not followed."""
-        given = np.asarray(ids)
-        if given.size and given.dtype.kind not in "iu":
-            raise ValueError(
-                f"ids: expected whole numbers, got {given.dtype}; of a mask of points give "
-                "Stream.now.ids[mask]"
-            )
-        gone = given.astype(np.int64).reshape(-1)
+        given = np.asarray(ids).reshape(-1)
+        if given.dtype == bool:
+            raise ValueError("ids: expected numbers, got bool; give Stream.now.ids[mask]")
+        gone = given.astype(np.int64)
+        if (gone != given).any():
+            raise ValueError(f"ids: expected whole numbers, got {given[gone != given][0]}")
         unknown = np.setdiff1d(gone, self._now.ids)
         if len(unknown):
             raise ValueError(

@@ -239,7 +239,7 @@ class Tracker:
 def _part(clip: Video, start: int | None, stop: int | None) -> range:
     """The frames to track."""
     try:
-        first = operator.index(start or 0)
+        first = 0 if start is None else operator.index(start)
         last = len(clip) if stop is None else operator.index(stop)
     except TypeError as error:
         raise ValueError(
@@ -256,10 +256,10 @@ def _part(clip: Video, start: int | None, stop: int | None) -> range:
 def _query_points(points: Points, size: tuple[int, int], part: range) -> np.ndarray:
     """[N, 3] float32 (t, y, x), all of them in the frames tracked."""
     if isinstance(points, str | Path):
-        text = str(points).strip()
-        if text.startswith("grid:") and "@" not in text:
-            text += f"@{part.start}"  # a grid is on the first frame tracked
-        query_points = queries.parse(text, size, part.stop)
+        grid = str(points).strip()
+        if grid.startswith("grid:") and "@" not in grid:
+            points = f"{grid}@{part.start}"  # a grid is on the first frame tracked
+        query_points = queries.parse(points, size, part.stop)
     else:
         query_points = queries.check(points, size, part.stop)
     times = query_points[:, 0]

@@ -107,7 +107,7 @@ def test_a_name_that_the_terminal_cannot_spell_is_written_all_the_same(
 
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="cannot be known here")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("word", ["models", "--help"])
+@pytest.mark.parametrize("word", ["models", "--help", "--version"])
 def test_nothing_is_said_to_who_reads_no_more(word: str, unbuffered: str) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -215,6 +215,16 @@ def test_a_format_that_fails_loses_no_other(
     assert names(tmp_path) == ["noise-tracks.csv", "noise-tracks.pkl"]
     assert said.count("wrote") == 2
 
+    def large(*_: object, **__: object) -> None:
+        raise MemoryError("4 GiB")
+
+    monkeypatch.setattr(Tracks, "save", large)
+    code, said, err = run("track", clip, *args, "--save", "mp4", "pkl")
+    first, second = err.splitlines()
+    assert (code, said.count("wrote")) == (2, 0)
+    assert "Input/output error" in first + second
+    assert "not enough memory" in first + second
+
 
 def test_what_could_not_be_written_is_told_before_any_work(
     run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -246,11 +256,41 @@ def test_tracks_are_written_though_nobody_reads_what_is_said(clip: Path, tmp_pat
     assert names(tmp_path) == ["noise-tracks.mp4", "noise-tracks.npz"]
 
 
+def test_a_failure_is_told_though_nobody_reads_what_is_said(clip: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for unbuffered in ("", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", FAILS, "track", clip, "--model", "still", "--out", tmp_path],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (2, b"tapnet: noise-tracks.mp4: worn out\n")
+    os.close(write)
+
+
+FAILS = """
+import sys
+from tapnet import cli, tracks
+
+def draw(*given):
+    raise OSError(5, "worn out", "noise-tracks.mp4")
+
+tracks.Tracks.draw = draw
+sys.exit(cli.main())
+"""
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["track", ""], "expected no empty argument, got one at place 2"),
         (["track", "https://example.com/v.mp4"], "addresses are not read"),
+        (["track", "file:///a.mp4"], "addresses are not read"),
+        (["track", "a.mp4", "--points=" + "0,1,2;" * 60, "--modle", "x"], "options: --modle"),
+        (["onnx", "./-dash.mp4"], "expected a folder to write into, got a file"),
         (["track", "-dash.mp4"], "To name the file -dash.mp4, write ./-dash.mp4"),
     ],
 )

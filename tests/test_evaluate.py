@@ -411,6 +411,10 @@ def test_one_folder_does_not_hold_the_answers_of_two_settings(
     assert evaluate(path, tracker(points_per_chunk=1), out=out).protocol == told
     with pytest.raises(ValueError, match=r"settings None \(now 'visible_above=0.9'\)"):
         evaluate(path, tracker(visible_above=0.9), out=out)
+    kept = json.loads((out / "settings.json").read_text())
+    del kept["protocol"]["settings"]  # as versions before wrote it: not known of them
+    (out / "settings.json").write_text(json.dumps(kept))
+    evaluate(path, tracker(visible_above=0.9), out=out)
     other = evaluate(path, tracker(visible_above=0.9)).protocol
     assert "visible_above=0.9" in other.facts()["model"]
     assert "visible_above" not in other.line()  # who was judged, not how

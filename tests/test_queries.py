@@ -118,6 +118,11 @@ SPREADSHEETS = {
     "empty rows and cells at the end": "\ufefft,y,x,,\n0,10.5,20,,\n,,,,\n3,40,60.25\n,,\n",
     "tabs": "T\tY\tX\n0\t10.5\t20\n3\t40\t60.25\n",
     "a blank after each comma": "0, 10.5, 20\n3, 40, 60.25",
+    "signs at the end": "0,10.5,20;\n3 40 60.25 ,",
+    "aligned": "\t0\t\t10.5  20\t\n 3\t 40 60.25\t# the hand",
+    "commas and blanks": "0,\t10.5,\t20\n3, 40 60.25",
+    "quoted commas": 'name,t,y,x,note\n"a, b",0,10.5,20,\n"c",3,40,60.25,"d, e"\n',
+    "tabs and decimal commas": "t\ty\tx\n0\t10,5\t20\n3\t40\t60,25\n",
 }
 
 
@@ -132,8 +137,9 @@ def test_points_come_from_spreadsheets(tmp_path: Path, name: str) -> None:
     [
         ("t,y,x\n0,,30,5\n", "line 2 has an empty cell: '0,,30,5'"),
         ("t,y,x\n\n0,10,5,7\n", r"expected three columns t,y,x, got 4 in line 3: '0,10,5,7'"),
-        ("0;12,5;", r"got 2 in line 1: '0;12,5;'"),
-        ("0\t\t12\n", r"line 1 has an empty cell"),
+        ("0;12,5;", r"got 2 in line 1: '0;12,5'"),
+        ("t\ty\tx\n0\t\t12\n", r"line 2 has an empty cell"),
+        ('t,y,x\n"0' + "1" * 200_000, "points: expected rows of t,y,x, but field larger"),
         ("t,y,x,name\n0,1,2,a,b", r"expected 4 columns t,y,x,name, got 5 in line 2"),
         ("# the ball\n0 1 two", r"got '0 1 two' in line 2"),
     ],

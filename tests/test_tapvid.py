@@ -232,6 +232,15 @@ def test_what_is_no_tapvid_clip_is_refused_by_name(
         list(tapvid.read(path))
 
 
+def test_labels_in_arrays_of_objects_are_read(tmp_path: Path) -> None:
+    plain = a_clip(object_area=np.arange(7.0))
+    boxed = plain | {k: plain[k].astype(object) for k in ("points", "occluded", "object_area")}
+    one, other = (next(tapvid.read(put(tmp_path / "a.pkl", [c]))) for c in (plain, boxed))
+    for name in ("points", "occluded", "object_area"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert other.occluded.dtype == bool
+
+
 def test_a_name_that_no_file_can_hold_is_spelt_out(tmp_path: Path) -> None:
     (clip,) = tapvid.read(put(tmp_path / "a.pkl", {"a\ud800": a_clip()}))
     assert clip.name == "a\\ud800"

@@ -443,6 +443,10 @@ def test_a_moving_webp_is_not_called_damaged(tmp_path: Path) -> None:
     first.save(tmp_path / "a.webp", save_all=True, append_images=others)
     with pytest.raises(ValueError, match="FFmpeg knows no animated WebP: save it as GIF"):
         video.open(tmp_path / "a.webp")
+    first.save(tmp_path / "still.webp")
+    (tmp_path / "still.webp").write_bytes((tmp_path / "still.webp").read_bytes()[:60])
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        video.open(tmp_path / "still.webp")
     first.save(tmp_path / "a.png", save_all=True, append_images=others)
     assert len(video.open(tmp_path / "a.png")) == 3
 

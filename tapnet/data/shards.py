@@ -37,7 +37,7 @@ PER_SHARD = 32
 QUALITY = 95
 Progress = Callable[[int, int], None]  # clips done, clips in all
 Files = dict[str, bytes]  # name in the tar -> content
-_KINDS = {"query_points": "iuf", "target_points": "iuf", "occluded": "b"}
+_KINDS = {"query_points": "iuf", "target_points": "iuf", "occluded": "biu"}
 
 
 def write(
@@ -309,7 +309,7 @@ def _example(shard: Path, key: str, content: Files) -> Example:
             video=np.stack([_decode(content[name]) for name in names]),
             query_points=arrays["query_points"],
             target_points=arrays["target_points"],
-            occluded=arrays["occluded"],
+            occluded=arrays["occluded"].astype(bool),
         )
     except (*UNREADABLE, KeyError, ValueError) as error:
         raise ValueError(

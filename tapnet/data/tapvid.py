@@ -253,6 +253,11 @@ def _array(
     if not fits:
         expected = " ".join("N" if size is None else str(size) for size in shape)
         raise ValueError(f"{source}: {key}: expected [{expected}], got {list(value.shape)}")
+    if value.dtype == object:
+        try:
+            return value.astype(np.float64)
+        except (TypeError, ValueError):
+            pass
     if value.dtype.kind not in "biuf":
         raise ValueError(f"{source}: {key}: expected numbers, got {value.dtype}")
     return value

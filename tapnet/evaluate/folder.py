@@ -84,8 +84,9 @@ def claim(out: Path, protocol: Protocol, dataset: Path) -> None:
         return
     if not (out / SETTINGS).exists():
         raise ValueError(f"{out}: expected a new folder, got .npz files without {SETTINGS}")
-    found, wanted = asdict(read_settings(out)), asdict(protocol)
-    differing = [f"{k} {found[k]!r} (now {wanted[k]!r})" for k in wanted if found[k] != wanted[k]]
+    found, wanted = _settings(out)["protocol"], asdict(protocol)
+    told = [key for key in wanted if key in found]  # others came later, and are not known of it
+    differing = [f"{k} {found[k]!r} (now {wanted[k]!r})" for k in told if found[k] != wanted[k]]
     if differing:
         raise ValueError(
             f"{out}: holds predictions made with {', '.join(differing)}; choose another folder, or "

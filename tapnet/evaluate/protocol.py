@@ -245,7 +245,7 @@ def _described(resolution: Given) -> str:
 
 
 def _settings_of(model: Any) -> str | None:
-    """Those that are not the defaults, but for the resolution, which is told as such, and what
+    """Those that are not the defaults, but for `resolution`, which is told as such, and what
     changes no result."""
     parts = model.modules() if isinstance(model, torch.nn.Module) else [model]
     found = next(

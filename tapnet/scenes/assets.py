@@ -50,7 +50,8 @@ class Assets:
     def subset(self, part: Part) -> Assets:
         """The part for training or for validation (about 15 %); the two have nothing in common.
 
-        Decided by a hash of names, so an item stays in its part whatever else the pack holds.
+        Decided by a hash of names, so an item stays in its part whatever else the pack holds, but
+        for one that changes sides where all of a kind would be in one part.
         Indices of textures do not change. A mesh which shares a texture with a validation mesh is
         in neither part. A kind with one item only gives it to both parts.
         """

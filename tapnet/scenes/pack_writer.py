@@ -198,7 +198,7 @@ def check_mesh(mesh: RawMesh) -> None:
     """Raises ValueError when scenes could not use the mesh."""
     used, count = mesh.material, len(mesh.materials)
     if len(used) and not 0 <= used.min() <= used.max() < count:
-        raise ValueError(f"material {used.max()}, but there are {count}")
+        raise ValueError(f"materials {used.min()} to {used.max()}, but there are {count}")
     if not np.isfinite([material.color for material in mesh.materials]).all():
         raise ValueError("a colour that is no number")
     make_mesh(

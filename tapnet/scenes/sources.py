@@ -254,7 +254,9 @@ def _take_user_file(
     if kind == "mesh":
         try:
             mesh = simplify(read_mesh(path), choice.most_faces)
-            writer.add_mesh(mesh, path.read_bytes(), made="simplified when large", **line)
+            looks = [repr(one.color).encode() + (one.image or b"") for one in mesh.materials]
+            content = b"".join([path.read_bytes(), *looks])
+            writer.add_mesh(mesh, content, made="simplified when large", **line)
         except ValueError as error:
             _log.warning("%s: left out: %s", path, error)
             return False

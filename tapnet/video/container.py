@@ -186,6 +186,12 @@ def _frames(container: Any, stream: Any, warn: Callable[[str], None]) -> Iterato
             warn(f"a part of the file is damaged ({error.strerror})")
 
 
+def _is_moving_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(21)
+    return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+
+
 def _probe(path: Path) -> tuple[tuple[int, int], np.ndarray | None]:
     """Stored size (height, width) and display matrix [2, 2] of the first frame that decodes."""
     with _open(path) as container:
@@ -197,7 +203,7 @@ def _probe(path: Path) -> tuple[tuple[int, int], np.ndarray | None]:
                 f"{path}: expected a video, but no frame of it decodes (codec {codec}); "
                 + (
                     "FFmpeg knows no animated WebP: save it as GIF, PNG or mp4"
-                    if codec == "webp"
+                    if _is_moving_webp(path)
                     else "the file is damaged or cut short"
                 )
             )

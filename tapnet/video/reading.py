@@ -149,8 +149,10 @@ def open(source: str | Path | np.ndarray | Video, fps: float | None = None) -> V
     if path.is_dir():
         return ImagesVideo(path, fps or DEFAULT_FPS)
     if not path.exists():
-        if re.match(r"[a-z]{2,}:/", str(source)):
-            raise FileNotFoundError(f"{source}: addresses are not read; download the video first")
+        if re.match(r"[A-Za-z]{2,}:/", str(source)):
+            raise FileNotFoundError(
+                f"{source}: addresses are not read; download the video, and give its path"
+            )
         raise FileNotFoundError(f"{path}: no such file or folder; check the path")
     from tapnet.video.container import FileVideo
 

@@ -40,11 +40,7 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: expected at least one frame, got none")
-    if max(first.shape[:2]) > LARGEST:
-        raise ValueError(
-            f"{path}: expected frames of at most {LARGEST} pixels a side, which is the most of "
-            f"H.264, got {list(first.shape[:2])} (height, width); make them smaller"
-        )
+    check_size(path, first.shape[:2])
     rate = written_rate(fps)
     with (
         replacing(path) as temporary,
@@ -54,6 +50,15 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int =
         for t, frame in enumerate(chain([first], frames)):
             container.mux(stream.encode(_picture(frame, first.shape, t, rate)))
         container.mux(stream.encode())
+
+
+def check_size(path: Path, size: tuple[int, ...]) -> None:
+    """Raises ValueError for frames of `size` (height, width) that H.264 cannot hold."""
+    if max(size) > LARGEST:
+        raise ValueError(
+            f"{path}: expected frames of at most {LARGEST} pixels a side, which is the most of "
+            f"H.264, got {list(size)} (height, width); make them smaller"
+        )
 
 
 def written_rate(fps: float) -> Fraction:

@@ -117,7 +117,7 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
             words = _unlike(p, alike)
             if [_unlike(other, alike) for other in alike].count(words) > 1:
                 words.append(str(out))
-            name = f"{p.model} ({', '.join(words)})"
+            name = f"{p.model} ({', '.join(words)})" if words else p.model
             result = replace(result, protocol=replace(p, model=name))
         named.append((out, result))
     return named
@@ -129,8 +129,8 @@ def _unlike(one: Protocol, alike: Sequence[Protocol]) -> list[str]:
     for name in ("resolution", "resize_filter", "direction", "points_per_call", "precision"):
         if len({getattr(other, name) for other in alike}) > 1:
             words.append(str(getattr(one, name)))
-    if len({other.settings for other in alike}) > 1:
-        words.append(one.settings or "default settings")
+    if len({other.settings for other in alike}) > 1 and one.settings:
+        words.append(one.settings)
     if len({other.weights_sha256 for other in alike}) > 1 and one.weights_sha256:
         words.append(f"weights {one.weights_sha256[:8]}")
     return words
